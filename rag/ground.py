@@ -1,0 +1,92 @@
+"""Sentence by sentence: does a passage bear this out?"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rag.claims import bare, bears_out, clauses
+from rag.embed import Embedder, Vectors
+from rag.passage import Passage, Quote, Support
+from rag.quote import choose
+from rag.sentences import split
+
+# Similarity of a claim with its evidence. The words already agree (rag.claims); this catches what they mean together.
+SIMILAR = 0.6
+REMEMBERED_PASSAGES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """The sentences of one passage and their vectors, a row each."""
+
+    texts: tuple[str, ...]
+    vectors: Vectors
+
+
+class Grounding:
+    """Checks answers against passages and quotes them. Not thread-safe: it shares its embedder's thread."""
+
+    def __init__(self, embedder: Embedder, *, similar: float = SIMILAR) -> None:
+        self._embedder = embedder
+        self._similar = similar
+        self._known: OrderedDict[tuple[str, str], Sentences] = OrderedDict()
+
+    def check(self, text: str, passages: Sequence[Passage], question: str) -> list[Support]:
+        """One Support a sentence of `text`, in order.
+
+        A sentence is supported when one sentence of a passage bears out the whole of it, or when each of its clauses is
+        borne out by a sentence of the same passage. `question` is not evidence: what a student asserts may be wrong.
+        """
+        claims = split(text)
+        if not claims:
+            return []
+        vectors = self._embedder.embed([bare(claim) for claim in claims])
+        held = [(passage, self._sentences(passage)) for passage in passages]
+        return [self._support(claim, vector, held) for claim, vector in zip(claims, vectors, strict=True)]
+
+    def quote(self, question: str, passages: Sequence[Passage], vector: Vectors | None = None) -> Quote | None:
+        """One to three sentences of one passage, word for word, that answer; None when none is close enough.
+
+        `vector` is the question's, when the caller has it.
+        """
+        asked = self._embedder.embed([question])[0] if vector is None else vector
+        return choose(question, [(passage, self._sentences(passage).vectors @ asked) for passage in passages])
+
+    def _support(self, claim: str, vector: Vectors, held: Sequence[tuple[Passage, Sentences]]) -> Support:
+        best = Support(claim, None, "", 0.0)
+        for passage, sentences in held:
+            similar = sentences.vectors @ vector
+            evidence = _evidence(claim, sentences.texts)
+            score = float(similar[list(evidence)].max()) if evidence else float(similar.max(initial=0.0))
+            if evidence and score >= self._similar:
+                if best.passage is None or score > best.score:
+                    best = Support(claim, passage, " ".join(sentences.texts[n] for n in evidence), min(score, 1.0))
+            elif best.passage is None:
+                best = Support(claim, None, "", max(best.score, min(score, 1.0)))
+        return best
+
+    def _sentences(self, passage: Passage) -> Sentences:
+        key = (passage.id, passage.text)
+        if key not in self._known:
+            texts = tuple(split(passage.text))
+            self._known[key] = Sentences(texts, self._embedder.embed(texts))
+            if len(self._known) > REMEMBERED_PASSAGES:
+                self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        return self._known[key]
+
+
+def _evidence(claim: str, sentences: Sequence[str]) -> tuple[int, ...]:
+    """Which sentences bear `claim` out: one, or one for each of its clauses, in the book's order; () when none do."""
+    whole = next((n for n, text in enumerate(sentences) if bears_out(text, bare(claim))), None)
+    if whole is not None:
+        return (whole,)
+    found: list[int] = []
+    for clause in clauses(claim):
+        place = next((n for n, text in enumerate(sentences) if bears_out(text, clause)), None)
+        if place is None:
+            return ()
+        found.append(place)
+    return tuple(sorted(set(found)))
