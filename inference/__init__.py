@@ -1,0 +1,1 @@
+"""How text is generated: prompt, adapters, engine. Imports nothing else of ours."""
