@@ -1,0 +1,136 @@
+"""Undoes disguises: a text in every form in which it is to be screened.
+
+Spaced-out letters are joined, digits read as letters, stretched words shortened; base64, hexadecimal, rot13, escapes
+and reversed text are opened. Look-alike letters, invisible characters and accents are the business of folding.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import codecs
+import html
+import re
+import unicodedata
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+from bot.folding import STOP, clean, letters, split, words
+
+_DEPTH = 2  # an encoded text inside an encoded text is opened, a third layer is not
+
+# "1" reads as i or as l, so there are two readings.
+_LEET = str.maketrans("013456789@$!|+€£", "oieasgtbgasiitel")
+_LEET_L = str.maketrans("013456789@$!|+€£", "oleasgtbgasiltel")
+
+_REPEATED = re.compile(r"(.)\1{2,}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2}[\s:,]?){8,}")
+_ESCAPED = re.compile(r"%[0-9a-fA-F]{2}|&#?\w{1,8};|\\[ux][0-9a-fA-F]{2,4}")
+
+# A decoded or reversed text is believed when enough of its words are ones that every sentence is made of.
+_COMMON_WORDS = (
+    "a an and are as can do for from give have how i in is it make me my of on or tell that the this to want was what "
+    "when where which who why will with you your all instructions ignore write about "
+    "kya kaise hai hain mujhe batao ka ki ke ko se main nahi aur"
+)
+_COMMON = frozenset(_COMMON_WORDS.split())
+
+
+def views(text: str) -> tuple[str, ...]:
+    """Every distinct form to be screened, the plain one first."""
+    forms: dict[str, None] = {}
+    _collect(text, forms, _DEPTH)
+    return tuple(forms)
+
+
+def _collect(text: str, forms: dict[str, None], depth: int) -> None:
+    folded = letters(text)
+    plain = split(folded)
+    forms[plain] = None
+    joined = _join_spaced_letters(folded)
+    candidates = [joined, _REPEATED.sub(r"\1", folded), _REPEATED.sub(r"\1\1", folded)]
+    candidates += [_leet(form, table) for table in (_LEET, _LEET_L) for form in (folded, joined)]
+    for candidate in candidates:
+        forms.setdefault(split(candidate))
+    if depth:
+        for hidden in _hidden(text, plain):
+            _collect(hidden, forms, depth - 1)
+
+
+def _leet(text: str, table: dict[int, int]) -> str:
+    """Digits and signs read as letters, only in words that hold a letter: 20 stays 20."""
+    return " ".join(
+        word.rstrip("!").translate(table) if any(c.isalpha() for c in word) else word for word in text.split()
+    )
+
+
+def _join_spaced_letters(text: str) -> str:
+    """ "b o m b", "b.o.m.b" and "b-o-m-b" become "bomb". Two or more spaces keep words apart."""
+    groups = []
+    for group in re.split(r"\s{2,}", text.strip()):
+        joined: list[str] = []
+        run: list[str] = []
+        for piece in re.split(r"[\s.\-_*·•~,/|]", group):
+            if _is_one_letter(piece):
+                run.append(piece)
+                continue
+            joined += _as_word(run)
+            run = []
+            joined.append(piece)
+        groups.append(" ".join(joined + _as_word(run)) if joined else "".join(run))
+    return " ".join(groups)
+
+
+def _is_one_letter(piece: str) -> bool:
+    return bool(piece) and sum(unicodedata.category(c)[0] != "M" for c in piece) == 1
+
+
+def _as_word(run: list[str]) -> list[str]:
+    return ["".join(run)] if len(run) >= 3 else run
+
+
+def _hidden(text: str, plain: str) -> Iterator[str]:
+    """What the text says when decoded. Each reading is offered only when it makes sense."""
+    text = clean(text)
+    if _ESCAPED.search(text):
+        yield _unescape(text)
+    for token in _BASE64.findall(text):
+        yield from _readable(_from_base64(token))
+    for token in _HEX.findall(text):
+        yield from _readable(_from_hex(token))
+    if not _makes_sense(plain):
+        yield from (other for other in (codecs.decode(text, "rot13"), text[::-1]) if _makes_sense(words(other)))
+
+
+def _unescape(text: str) -> str:
+    """Undoes percent, HTML and backslash escapes."""
+    plain = re.sub(r"\\[ux]([0-9a-fA-F]{2,4})", lambda match: chr(int(match.group(1), 16)), text)
+    return html.unescape(unquote(plain, errors="replace")).encode("utf-8", "replace").decode()
+
+
+def _from_base64(token: str) -> bytes:
+    body = token.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
+    except binascii.Error:
+        return b""
+
+
+def _from_hex(token: str) -> bytes:
+    return bytes.fromhex(re.sub(r"[\s:,]", "", token))
+
+
+def _readable(raw: bytes) -> Iterator[str]:
+    """The bytes as text when they are text: UTF-8, and nearly all of it printable."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return
+    if len(text) >= 6 and sum(c.isprintable() or c == "\n" for c in text) >= 0.9 * len(text):
+        yield text
+
+
+def _makes_sense(form: str) -> bool:
+    tokens = [token for token in form.split() if token != STOP]
+    return len(tokens) >= 3 and sum(token in _COMMON for token in tokens) >= max(2, 0.3 * len(tokens))

@@ -1,0 +1,43 @@
+"""What may not be asked and what may not be said, by category, as lexicons of phrases (data/safety/rules.json).
+
+A bare word is hardly ever a reason to refuse: half of biology and history would go. What a question is refused for is
+an intent, such as wanting to make, buy or use a thing; those phrases are the file's part "question". Its part "any"
+holds what is out of place in a question and in an answer alike: abuse, explicit words, a model's control tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bot.phrases import Lexicon
+
+
+class Rules:
+    """Finds the category of a text, given as its views (`normalise.views`)."""
+
+    def __init__(self, anywhere: Lexicon, asked: Lexicon) -> None:
+        self._anywhere = anywhere
+        self._asked = asked
+
+    @classmethod
+    def load(cls, path: Path) -> Rules:
+        """Raises ValueError or OSError when the file is malformed or missing: without rules nothing may start."""
+        return cls(Lexicon.load(path, "any"), Lexicon.load(path, "question"))
+
+    @property
+    def categories(self) -> frozenset[str]:
+        return frozenset(self._anywhere.categories) | frozenset(self._asked.categories)
+
+    def question(self, views: Iterable[str]) -> str | None:
+        """The category a question is refused for, injections first; None when there is nothing against it."""
+        views = tuple(views)
+        found = {lexicon.category(view) for view in views for lexicon in (self._anywhere, self._asked)} - {None}
+        return next((name for name in self._order() if name in found), None)
+
+    def answer(self, views: Iterable[str]) -> str | None:
+        """The category an answer is held back for."""
+        return next((category for view in views if (category := self._anywhere.category(view))), None)
+
+    def _order(self) -> Iterable[str]:
+        return dict.fromkeys((*self._asked.categories, *self._anywhere.categories))

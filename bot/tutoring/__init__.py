@@ -1,0 +1,1 @@
+"""What a tutor does beyond answering: everyday messages, commands, memory."""
