@@ -1,0 +1,1 @@
+"""The service: channels in, screened and sourced answers out."""

@@ -1,0 +1,55 @@
+"""What the commands share: logging, tables or JSON on the terminal, a progress bar."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
+
+out = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+# These log bot tokens in URLs, phone numbers, or a line for every request at INFO.
+TOO_TALKATIVE = ("httpx", "httpcore", "twilio", "telegram", "aiohttp", "chromadb", "sentence_transformers", "alembic")
+
+
+def log_to_stderr(level: str) -> None:
+    """Logging of the whole process. Ours carries ids, never a student's words, name or number."""
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in TOO_TALKATIVE:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def show(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, as_json: bool, empty: str) -> None:
+    """Print rows as a table whose `columns` map a key to its heading, or as JSON; `empty` says what to do first."""
+    if as_json:
+        print(json.dumps(list(rows), ensure_ascii=False, default=str))
+        return
+    if not rows:
+        out.print(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in columns.values():
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*("" if row.get(key) is None else str(row[key]) for key in columns))
+    out.print(table)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar fed with (done, total); silent when standard error is not a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,70 @@
+"""`sahpathi doctor`: what is configured, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from bot.cli.common import Json, show
+from bot.errors import SetupError
+from bot.settings import Settings
+
+OK, OFF, WRONG = "ok", "off", "wrong"
+
+
+def doctor(json: Json = False) -> None:
+    """Check the installation. Exits with 1 when something is wrong."""
+    settings = Settings.load()
+    rows = [*_files(settings), *_channels(settings), asyncio.run(_database(settings))]
+    columns = {"part": "Part", "state": "State", "note": "Note"}
+    show(rows, columns, as_json=json, empty="")
+    if any(row["state"] == WRONG for row in rows):
+        raise typer.Exit(1)
+
+
+def _row(part: str, state: str, note: str) -> dict[str, str]:
+    return {"part": part, "state": state, "note": note}
+
+
+def _files(settings: Settings) -> Iterator[dict[str, str]]:
+    base = Path(settings.model.base)
+    if not settings.model.enabled:
+        yield _row("model", OFF, "SAHPATHI_MODEL__ENABLED is false: every answer is quoted")
+    elif base.is_dir() and (base / "config.json").is_file():
+        yield _row("model", OK, str(base))
+    elif base.is_absolute() or base.exists():
+        yield _row("model", WRONG, f"no model in {base}: `sahpathi train all` makes one")
+    else:
+        yield _row("model", OK, f"{settings.model.base}, by name from the hub")
+    books = len(list(settings.textbooks.rglob("*.md"))) if settings.textbooks.is_dir() else 0
+    note = f"{books} Markdown files in {settings.textbooks}"
+    yield _row("textbooks", OK if books else WRONG, note if books else f"{note}: set SAHPATHI_TEXTBOOKS")
+
+
+def _channels(settings: Settings) -> Iterator[dict[str, str]]:
+    public = settings.public_url is not None
+    if settings.telegram.token is None:
+        yield _row("telegram", OFF, "set SAHPATHI_TELEGRAM__TOKEN to switch it on")
+    else:
+        yield _row("telegram", OK, "webhook" if public else "polling, since SAHPATHI_PUBLIC_URL is not set")
+    if settings.twilio.account_sid is None:
+        yield _row("whatsapp", OFF, "set SAHPATHI_TWILIO__ACCOUNT_SID, __AUTH_TOKEN and __FROM to switch it on")
+    elif public:
+        yield _row("whatsapp", OK, f"Twilio must call {settings.public('/webhooks/whatsapp')}")
+    else:
+        yield _row("whatsapp", WRONG, "set SAHPATHI_PUBLIC_URL: Twilio signs the address it calls")
+
+
+async def _database(settings: Settings) -> dict[str, str]:
+    from bot.compose import opened_store
+
+    try:
+        async with opened_store(settings) as store:
+            counts = await store.counts()
+    except SetupError as error:
+        return _row("database", WRONG, str(error))
+    waiting, open_ = counts.get("inbox.waiting", 0), counts.get("incidents.open", 0)
+    return _row("database", OK, f"{waiting} messages waiting, {open_} open incidents")

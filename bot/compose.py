@@ -1,0 +1,355 @@
+"""The composition root: Settings in, running services out. The one place that names concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.channels.page import PageChannel
+from bot.errors import GenerationError, SahpathiError, SetupError
+from bot.limiter import Limiter
+from bot.live import MemoryLive, RedisLive
+from bot.metrics import Metrics
+from bot.migrations import upgrade
+from bot.ports import Channel, Chapter, Decoding, Generation, Inbound, Live, Message
+from bot.queue import Queue, in_memory, on_redis
+from bot.replies import Replies
+from bot.safety.filter import SafetyFilter
+from bot.settings import PROJECT, Settings
+from bot.store import Accepted, Store, connect
+from bot.tutor import Tutor
+from bot.tutoring.commands import Commands
+from bot.tutoring.everyday import Everyday
+from bot.worker import Patience, Worker
+from inference.adapters import Shelf
+from inference.errors import InferenceError
+from inference.prompt import SYSTEM, grounded
+
+if TYPE_CHECKING:  # imported where they are made: a web process needs neither Chroma nor the providers' clients
+    from bot.channels.telegram import TelegramChannel
+    from bot.channels.whatsapp import WhatsAppChannel
+    from inference.process import EngineProcess
+    from rag.library import Library
+
+logger = logging.getLogger(__name__)
+
+
+class Role(StrEnum):
+    """What a process does."""
+
+    ALL = "all"  # everything, with the queue in memory
+    WEB = "web"  # receives and shows; answers are written by workers over Redis
+    WORKER = "worker"  # answers
+
+
+@dataclass(slots=True)
+class Services:
+    """Everything a running process holds. `worker`, `tutor`, `library` and `engine` are None in a web process."""
+
+    settings: Settings
+    role: Role
+    store: Store
+    live: Live
+    queue: Queue
+    replies: Replies
+    metrics: Metrics
+    limiter: Limiter
+    secret: str
+    telegram: TelegramChannel | None = None
+    whatsapp: WhatsAppChannel | None = None
+    library: Library | None = None
+    engine: EngineProcess | None = None
+    tutor: Tutor | None = None
+    worker: Worker | None = None
+    _chapters: list[Chapter] | None = None
+
+    async def accept(self, inbound: Inbound) -> Accepted:
+        """Store a message durably, then ask for it to be answered."""
+        accepted = await self.store.accept(inbound)
+        self.metrics.received.labels(inbound.channel, str(accepted.duplicate).lower()).inc()
+        await self.queue.kick(accepted.conversation_id)
+        return accepted
+
+    def count_unknown(self, channel: str, kind: str) -> None:
+        """Count a webhook whose kind we do not know."""
+        self.metrics.unknown.labels(channel, kind).inc()
+
+    async def chapters(self) -> list[Chapter]:
+        """What the shelf held when this process first looked, for the chat page."""
+        if self._chapters is None:
+            from rag.ingest import read_library
+
+            books, _ = await asyncio.to_thread(read_library, self.settings.textbooks)
+            self._chapters = [Chapter(book.title, book.chapter_title, book.class_level, book.subject) for book in books]
+        return self._chapters
+
+    def derived_secret(self, purpose: str) -> str:
+        """A secret of its own for each purpose, from the one secret of this installation."""
+        return hmac.new(self.secret.encode(), purpose.encode(), hashlib.sha256).hexdigest()
+
+
+class TranslatedGenerator:
+    """The engine behind the Generator port, with its errors as ours."""
+
+    def __init__(self, engine: EngineProcess) -> None:
+        self._engine = engine
+
+    async def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        decoding: Decoding,
+        subject: str | None = None,
+        adapter: str = "current",
+    ) -> AsyncGenerator[str | Generation, None]:
+        stream = self._engine.stream(messages, decoding=decoding, subject=subject, adapter=adapter)
+        try:
+            async with aclosing(stream) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except InferenceError as error:
+            raise GenerationError(str(error)) from error
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, role: Role = Role.ALL, *, say: Callable[[str], None] = logger.info
+) -> AsyncIterator[Services]:
+    """Everything started, in order; everything stopped, in reverse. Raises SetupError with what to do."""
+    async with AsyncExitStack() as stack:
+        services = await _foundations(settings, role, stack)
+        await _open_channels(services, stack)
+        if role is not Role.WEB:
+            await _open_tutor(services, stack, say)
+        services.queue = _queue(services)
+        await services.queue.start()
+        stack.push_async_callback(services.queue.close)
+        if services.worker is not None:
+            services.worker.kick = services.queue.kick
+            if role is Role.ALL and settings.chroma_url is None:
+                # The lock on the embedded index shows that we are alone: whoever held a lease here is dead.
+                await services.store.release_all()
+            _in_background(stack, services.worker.sweep())
+        if services.telegram is not None and role is not Role.WORKER:
+            _receive_telegram(services, services.telegram, stack)
+        yield services
+
+
+async def _foundations(settings: Settings, role: Role, stack: AsyncExitStack) -> Services:
+    store = await stack.enter_async_context(opened_store(settings))
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url is not None else None
+    live: MemoryLive | RedisLive = MemoryLive()
+    if redis_url is not None:
+        live = RedisLive(redis_url)
+        stack.push_async_callback(live.close)
+    limiter = Limiter(settings.limits.ask, settings.limits.address, redis_url=redis_url)
+    stack.push_async_callback(limiter.close)
+    return Services(
+        settings=settings,
+        role=role,
+        store=store,
+        live=live,
+        queue=Queue(in_memory(), None),
+        replies=Replies.load(PROJECT / "data" / "locales", settings.helplines.model_dump()),
+        metrics=Metrics(),
+        limiter=limiter,
+        secret=_secret(settings),
+    )
+
+
+def _receive_telegram(services: Services, telegram: TelegramChannel, stack: AsyncExitStack) -> None:
+    """Register the webhook, or poll where there is no public address; both go on trying while Telegram is away."""
+    stop = asyncio.Event()
+    if services.settings.public_url is not None:
+        _in_background(stack, telegram.started(stop))
+    else:
+        _in_background(stack, telegram.poll(services.accept, stop, services.count_unknown))
+    stack.callback(stop.set)
+
+
+def _queue(services: Services) -> Queue:
+    drain = services.worker.drain if services.worker is not None else None
+    if services.settings.redis_url is None:
+        return Queue(in_memory(), drain)
+    return Queue(on_redis(services.settings.redis_url.get_secret_value()), drain)
+
+
+async def _open_channels(services: Services, stack: AsyncExitStack) -> None:
+    settings = services.settings
+    if settings.telegram.token is not None and settings.telegram.token.get_secret_value():
+        from bot.channels.telegram import TelegramChannel
+
+        secret = settings.telegram.secret
+        services.telegram = TelegramChannel(
+            settings.telegram.token.get_secret_value(),
+            secret=secret.get_secret_value() if secret else services.derived_secret("telegram"),
+            api_base=settings.telegram.api_base,
+            public_url=settings.public("") if settings.public_url else None,
+        )
+        stack.push_async_callback(services.telegram.close)
+    if settings.twilio.account_sid and settings.twilio.auth_token and settings.twilio.from_:
+        from bot.channels.whatsapp import WhatsAppChannel
+
+        services.whatsapp = WhatsAppChannel(
+            settings.twilio.account_sid,
+            settings.twilio.auth_token.get_secret_value(),
+            settings.twilio.from_,
+            public_url=settings.public(""),
+            api_base=settings.twilio.api_base,
+            taken=services.store.has_part,
+        )
+        stack.push_async_callback(services.whatsapp.close)
+
+
+async def _open_tutor(services: Services, stack: AsyncExitStack, say: Callable[[str], None]) -> None:
+    settings = services.settings
+    say("Opening the textbooks and the model ...")
+    services.library = await stack.enter_async_context(opened_library(settings))
+    services.engine = await _start_engine(settings)
+    if services.engine is not None:
+        stack.push_async_callback(services.engine.close)
+    services.tutor = Tutor(
+        safety=SafetyFilter.load(
+            PROJECT / "data" / "safety",
+            confidential=(SYSTEM,),
+            helplines=tuple(settings.helplines.model_dump().values()),
+        ),
+        retriever=services.library,
+        grounder=services.library,
+        generator=TranslatedGenerator(services.engine) if services.engine is not None else None,
+        replies=services.replies,
+        everyday=Everyday().match,
+        command=Commands(services.replies).run,
+        prompt=grounded,
+        decoding=Decoding(**settings.decoding.model_dump()),
+        passages=settings.retrieval.passages,
+        longest_question=settings.limits.question_characters,
+    )
+    channels: dict[str, Channel] = {name: PageChannel(name) for name in ("web", "console")}
+    channels |= {channel.name: channel for channel in (services.telegram, services.whatsapp) if channel is not None}
+    worker = settings.worker
+    services.worker = Worker(
+        services.store,
+        services.tutor,
+        channels,
+        services.live,
+        patience=Patience(worker.lease_seconds, worker.sweep_seconds, worker.attempts, worker.backoff_seconds),
+        concurrency=worker.concurrency,
+    )
+
+
+@asynccontextmanager
+async def opened_store(settings: Settings) -> AsyncIterator[Store]:
+    """The database alone, brought up to date. Raises SetupError when it cannot be opened."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    engine = connect(settings.sql_url)
+    try:
+        try:
+            await upgrade(engine)
+        except (SQLAlchemyError, OSError) as error:
+            raise SetupError(
+                f"The database cannot be opened ({type(error).__name__}). Check SAHPATHI_DATABASE_URL and that the "
+                f"server runs; without that setting the database is a file in {settings.home}."
+            ) from error
+        yield Store(engine)
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def opened_library(
+    settings: Settings, *, rebuild: bool = False, progress: Callable[[int, int], None] | None = None
+) -> AsyncIterator[Library]:
+    """The textbooks, indexed when they changed. Raises SetupError: index in use, or made by another model."""
+    from rag.errors import RagError
+    from rag.library import Library
+
+    place = str(settings.chroma_url) if settings.chroma_url else settings.home / "index"
+    try:
+        library = await Library.open(
+            place, embedding_model=settings.retrieval.embedding_model, threads=1, any_model=rebuild
+        )
+    except RagError as error:
+        raise SetupError(str(error)) from error
+    try:
+        report = await library.index([settings.textbooks], progress, force=rebuild)
+        for problem in report.errors:
+            logger.warning("left out: %s", problem)
+        logger.info("%d chapters, %d passages%s", report.chapters, report.passages, ", indexed" * report.rebuilt)
+        yield library
+    finally:
+        await library.close()
+
+
+async def _start_engine(settings: Settings) -> EngineProcess | None:
+    """The model process, or None where generation is switched off. Raises SetupError when there is no model."""
+    if not settings.model.enabled:
+        return None
+    from inference.process import EngineProcess
+
+    roots = shelf(settings).roots
+    model = settings.model
+    engine = EngineProcess(model.base, roots, threads=model.threads, dtype=model.dtype, timeout=model.timeout)
+    try:
+        await engine.start()
+        await engine.warm_up()
+    except InferenceError as error:
+        await engine.close()
+        raise SetupError(str(error)) from error
+    return engine
+
+
+def shelf(settings: Settings) -> Shelf:
+    """Adapters: the ones trained here first, then the shipped ones."""
+    return Shelf(settings.home / "adapters", settings.adapters)
+
+
+def _secret(settings: Settings) -> str:
+    """The installation's secret: given, or made once and kept readable by its owner only."""
+    if settings.secret is not None and settings.secret.get_secret_value():
+        return settings.secret.get_secret_value()
+    path = settings.home / "secret"
+    if not path.exists():
+        made = secrets.token_urlsafe(32)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(made, encoding="utf-8")
+        temporary.chmod(0o600)
+        try:
+            os.link(temporary, path)  # of two processes starting together, the first one's secret stays
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _in_background(stack: AsyncExitStack, work: Awaitable[None]) -> None:
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(_report)
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(stop)
+
+
+def _report(task: asyncio.Future[None]) -> None:
+    """Say why a background task ended; the rest of the service goes on without it."""
+    if task.cancelled() or (error := task.exception()) is None:
+        return
+    if isinstance(error, SahpathiError):
+        logger.error("%s", error)
+    else:
+        logger.error("a background task failed", exc_info=error)

@@ -1,0 +1,102 @@
+"""What the dashboard's pages show, in words a teacher reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlencode
+
+from bot.ports import Route
+from bot.store import APPROVED, CORRECTED
+from bot.tables import StoredAnswer
+
+PAGE_SIZE = 25
+LAST_PAGE = 100_000  # beyond it an offset would no longer fit a database's integer
+
+FILTERS: Mapping[str, tuple[str, str | None]] = {  # in the address -> (in words, Store.answers' `review`)
+    "all": ("All", "any"),
+    "to-review": ("To review", None),
+    "approved": ("Approved", APPROVED),
+    "corrected": ("Corrected", CORRECTED),
+}
+ROUTES: Mapping[str, str] = {
+    Route.VERIFIED: "Checked by a teacher",
+    Route.GENERATED: "Written by the model",
+    Route.QUOTED: "Quoted from the book",
+    Route.CALCULATED: "Calculated",
+    Route.SMALLTALK: "Small talk",
+    Route.OFF_TOPIC: "Off topic",
+    Route.REFUSED: "Refused",
+    Route.ESCALATED: "Escalated to an adult",
+    Route.NOT_IN_BOOK: "Not in the book",
+    Route.COMMAND: "Command",
+}
+LANGUAGES = {"en": "English", "hi": "Hindi", "hinglish": "Hinglish"}
+RATINGS = {1: "👍 helpful", -1: "👎 not helpful", 0: "not rated"}
+TILES = (  # what `Store.counts` counts -> in words, and whether somebody should act
+    ("inbox.answered", "answered", False),
+    ("inbox.waiting", "waiting", False),
+    ("inbox.buried", "given up", True),
+    ("outbox.failed", "undelivered", True),
+    ("incidents.open", "need attention", True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number at the top of the list."""
+
+    count: int
+    label: str
+    alarming: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What of the log is looked at: filter, route ("" is any) and page, counted from 1."""
+
+    show: str = "all"
+    route: str = ""
+    page: int = 1
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Listing:
+        """From an address; what we do not know falls back to the whole list."""
+        show, route, page = query.get("show", ""), query.get("route", ""), query.get("page", "")
+        return cls(
+            show if show in FILTERS else "all",
+            route if route in ROUTES else "",
+            min(max(int(page), 1), LAST_PAGE) if page.isascii() and page.isdigit() and len(page) < 10 else 1,
+        )
+
+    @property
+    def review(self) -> str | None:
+        """What `Store.answers` calls this filter."""
+        return FILTERS[self.show][1]
+
+    @property
+    def offset(self) -> int:
+        return (self.page - 1) * PAGE_SIZE
+
+    def address(self, **changes: str | int) -> str:
+        """The list with something changed; a new filter starts at page 1."""
+        values = {"show": self.show, "route": self.route, "page": 1} | changes
+        return "/dashboard?" + urlencode({key: value for key, value in values.items() if value not in ("", "all", 1)})
+
+
+def tiles(counts: Mapping[str, int]) -> list[Tile]:
+    return [Tile(counts.get(key, 0), label, alarm and counts.get(key, 0) > 0) for key, label, alarm in TILES]
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
+
+
+def moment(at: datetime) -> str:
+    """As a page without scripts shows it."""
+    return f"{at:%d %b %Y, %H:%M} UTC"
+
+
+def verdict(answer: StoredAnswer) -> str:
+    return {APPROVED: "Approved", CORRECTED: "Corrected"}.get(answer.review or "", "To review")

@@ -1,0 +1,89 @@
+"""The queue only says "look at this conversation". It may lose or repeat that: the SQL inbox is the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from redis.exceptions import RedisError
+from taskiq import AsyncBroker, InMemoryBroker
+from taskiq.api import run_receiver_task
+from taskiq.exceptions import SendTaskError
+
+from bot.errors import SetupError
+
+logger = logging.getLogger(__name__)
+
+STREAM = "sahpathi:drain"
+SHUTDOWN_SECONDS = 20.0
+
+
+class Queue:
+    """Kicks conversations, and runs `drain` for each kick on whichever process listens."""
+
+    def __init__(self, broker: AsyncBroker, drain: Callable[[int], Awaitable[None]] | None) -> None:
+        """`drain` None: this process only kicks (a web process with Redis)."""
+        self._broker = broker
+        self._listener: asyncio.Task[None] | None = None
+        self._drains = drain is not None
+
+        async def run(conversation_id: int) -> None:
+            if drain is None:
+                raise RuntimeError("a process that only kicks was asked to drain")
+            await drain(conversation_id)
+
+        self._task = broker.register_task(run, task_name="drain")
+
+    async def start(self) -> None:
+        """Connect, and listen when this process drains. Raises SetupError when Redis does not answer."""
+        try:
+            await self._broker.startup()
+        except (RedisError, OSError) as error:
+            raise SetupError(
+                f"Redis does not answer ({type(error).__name__}). Start it, or check SAHPATHI_REDIS_URL; without that "
+                "setting no Redis is needed."
+            ) from None
+        if self._drains and not isinstance(self._broker, InMemoryBroker):
+            # run_startup=True declares the consumer group again after a FLUSHALL; else the listener fails for ever
+            self._listener = asyncio.create_task(run_receiver_task(self._broker, run_startup=True, max_async_tasks=64))
+
+    async def kick(self, conversation_id: int) -> None:
+        """Ask for a look. Never fails the caller: a kick that is lost is made again by the sweeper."""
+        try:
+            await self._task.kiq(conversation_id)
+        except SendTaskError as error:
+            reason = type(error.__cause__ or error).__name__
+            logger.warning("queue unreachable (%s); the sweeper will find the message", reason)
+
+    async def close(self) -> None:
+        """Let running drains finish, bounded: taskiq's own shutdown abandons them."""
+        if isinstance(self._broker, InMemoryBroker):
+            try:
+                await asyncio.wait_for(self._broker.wait_all(), SHUTDOWN_SECONDS)
+            except TimeoutError:
+                logger.warning("unfinished conversations are left to the next start")
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.gather(self._listener, return_exceptions=True)
+        await self._broker.shutdown()
+
+
+def in_memory() -> AsyncBroker:
+    """The embedded queue: tasks run in this process. Their number is bounded by the worker's own semaphore."""
+    return InMemoryBroker()
+
+
+def on_redis(url: str) -> AsyncBroker:
+    """The shared queue on Redis Streams. The options avoid traps listed in docs/decisions/0003."""
+    from taskiq_redis import RedisStreamBroker
+
+    broker: AsyncBroker = RedisStreamBroker(
+        url,
+        queue_name=STREAM,
+        consumer_id="0",  # "$" would skip kicks sent before the first worker came up
+        maxlen=10_000,  # acknowledged entries stay in a stream for ever
+        idle_timeout=60_000,
+        unacknowledged_lock_timeout=10.0,  # or a worker killed while reclaiming blocks the others for good
+    )
+    return broker

@@ -1,0 +1,220 @@
+"""The only place that reads the environment. Prefix SAHPATHI_, nested sections by "__", `.env` in the working folder.
+
+A secret may come from a file instead: SAHPATHI_TELEGRAM__TOKEN_FILE=/run/secrets/token stands for
+SAHPATHI_TELEGRAM__TOKEN.
+Every setting is described in docs/settings.md; a test fails when one is missing there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.errors import SettingsError
+
+PREFIX = "SAHPATHI_"
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class TelegramSettings(BaseModel):
+    """A bot token from @BotFather is all it takes; without a public URL the bot polls."""
+
+    token: SecretStr | None = Field(None, description="Bot token from @BotFather. Empty: Telegram is off.")
+    secret: SecretStr | None = Field(
+        None,
+        description="Webhook secret token, 1 to 256 of A-Z a-z 0-9 _ -. Empty: derived from SAHPATHI_SECRET.",
+    )
+    api_base: str = Field("https://api.telegram.org", description="Address of the Bot API; a local server in tests.")
+
+    @field_validator("secret")
+    @classmethod
+    def _allowed(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is None or not secret.get_secret_value():
+            return None
+        text = secret.get_secret_value()
+        if len(text) > 256 or not all(c.isascii() and (c.isalnum() or c in "_-") for c in text):
+            raise ValueError("must be 1 to 256 characters of A-Z, a-z, 0-9, _ and -")
+        return secret
+
+
+class TwilioSettings(BaseModel):
+    """WhatsApp through Twilio. All three of account_sid, auth_token and from are needed together."""
+
+    account_sid: str | None = Field(None, description="Account SID, starts with AC. Empty: WhatsApp is off.")
+    auth_token: SecretStr | None = Field(None, description="Auth token: signs webhooks and sends messages.")
+    from_: str | None = Field(
+        None, alias="from", description="Sender, such as whatsapp:+14155238886 (the sandbox's number)."
+    )
+    api_base: str = Field("https://api.twilio.com", description="Address of the REST API; a local server in tests.")
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> TwilioSettings:
+        given = (self.account_sid, self.auth_token, self.from_)
+        if any(given) and not all(given):
+            raise ValueError("account_sid, auth_token and from belong together: set all three or none")
+        if self.from_ and not self.from_.startswith("whatsapp:+"):
+            raise ValueError("from must look like whatsapp:+14155238886")
+        return self
+
+
+class ModelSettings(BaseModel):
+    """Which weights answer, and on how many threads."""
+
+    base: str = Field(str(PROJECT / "data" / "models" / "base"), description="Folder of the base model, or a hub name.")
+    threads: int = Field(2, ge=1, le=256, description="Processor threads for generation.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Number format of the weights; auto times both at start-up and takes the faster."
+    )
+    timeout: float = Field(60.0, gt=0, description="Seconds one generation may take before the book is quoted instead.")
+    enabled: bool = Field(True, description="false: never generate, always quote the book.")
+
+
+class DecodingSettings(BaseModel):
+    """How the next token is chosen; logged with each answer."""
+
+    temperature: float = Field(0.7, ge=0.0, le=2.0, description="0 is greedy; higher is more varied.")
+    top_k: int = Field(50, ge=0, description="Choose among the k likeliest tokens; 0 means all.")
+    top_p: float = Field(0.9, gt=0.0, le=1.0, description="Choose within this share of probability.")
+    repetition_penalty: float = Field(1.2, ge=1.0, le=2.0, description="Above 1 discourages repeating oneself.")
+    no_repeat_ngram: int = Field(3, ge=0, description="No sequence of this many tokens twice in an answer; 0 is off.")
+    max_new_tokens: int = Field(200, ge=1, le=2000, description="Longest answer, in tokens.")
+
+
+class RetrievalSettings(BaseModel):
+    """How passages are found."""
+
+    embedding_model: str = Field(
+        "all-MiniLM-L6-v2", description="The packaged model, or any sentence-transformers model by name or folder."
+    )
+    passages: int = Field(3, ge=1, le=10, description="Passages shown to the model.")
+
+
+class LimitSettings(BaseModel):
+    """What one sender may do."""
+
+    ask: str = Field("20/minute", description="Questions in one conversation, in the form 20/minute.")
+    address: str = Field(
+        "300/minute", description="Questions from one network address: a whole class may sit behind one."
+    )
+    question_characters: int = Field(2000, ge=100, le=20000, description="Longest question that is read.")
+
+    @field_validator("ask", "address")
+    @classmethod
+    def _readable(cls, rate: str) -> str:
+        from limits import parse
+
+        try:
+            parse(rate)
+        except ValueError:
+            raise ValueError("write a rate such as 20/minute or 200/hour") from None
+        return rate
+
+
+class HelplineSettings(BaseModel):
+    """Numbers given to a student in distress. The defaults are India's."""
+
+    mental_health: str = Field("14416", description="Mental-health helpline (Tele-MANAS).")
+    child: str = Field("1098", description="Child helpline (Childline).")
+    emergency: str = Field("112", description="Emergency number.")
+
+
+class WorkerSettings(BaseModel):
+    """How messages are taken, retried and given up."""
+
+    concurrency: int = Field(4, ge=1, le=64, description="Conversations answered at a time by one process.")
+    lease_seconds: float = Field(
+        30.0, ge=1.0, description="A conversation whose worker is silent this long is free again."
+    )
+    sweep_seconds: float = Field(5.0, ge=0.2, description="How often forgotten messages are looked for.")
+    attempts: int = Field(5, ge=1, le=50, description="Tries before a message is buried and shown to staff.")
+    backoff_seconds: float = Field(
+        2.0, gt=0, description="First wait between tries; doubles, with jitter, up to 5 minutes."
+    )
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured. `Settings.load()` turns a mistake into one clear SettingsError."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+    )
+
+    home: Path = Field(Path("var"), description="Where all state lives: database, index, trained adapters, secrets.")
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    public_url: HttpUrl | None = Field(
+        None, description="Where providers reach us, https://tutor.school.in. Empty: Telegram polls, WhatsApp is off."
+    )
+    database_url: str | None = Field(None, description="SQLAlchemy URL. Empty: SQLite in the home folder.")
+    redis_url: SecretStr | None = Field(None, description="redis://host:6379/0. Empty: the queue is in memory.")
+    chroma_url: HttpUrl | None = Field(None, description="A Chroma server, http://host:8000. Empty: embedded.")
+    textbooks: Path = Field(PROJECT / "data" / "textbooks", description="Folder of Markdown textbooks.")
+    adapters: Path = Field(PROJECT / "data" / "adapters", description="Folder of the shipped adapters.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
+
+    secret: SecretStr | None = Field(
+        None, description="Signs sign-in cookies and webhook secrets. Empty: made once and kept in the home folder."
+    )
+
+    telegram: TelegramSettings = TelegramSettings()
+    twilio: TwilioSettings = TwilioSettings()
+    model: ModelSettings = ModelSettings()
+    decoding: DecodingSettings = DecodingSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    limits: LimitSettings = LimitSettings()
+    helplines: HelplineSettings = HelplineSettings()
+    worker: WorkerSettings = WorkerSettings()
+
+    @classmethod
+    def load(cls, **given: Any) -> Settings:
+        """Read the environment. Raises SettingsError naming each wrong setting and what is wrong with it."""
+        try:
+            return cls(**(_secrets_from_files(os.environ) | given))
+        except ValidationError as error:
+            lines = [
+                f"  {_variable(item['loc'])}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()
+            ]
+            raise SettingsError("These settings cannot be used:\n" + "\n".join(lines)) from None
+        except OSError as error:
+            raise SettingsError(f"Cannot read the settings: {error}") from None
+
+    @property
+    def sql_url(self) -> str:
+        """The database address with an async driver."""
+        if self.database_url:
+            return self.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+        return f"sqlite+aiosqlite:///{(self.home / 'sahpathi.db').resolve()}"
+
+    def public(self, path: str) -> str:
+        """The public address of `path`. Raises SettingsError where none is configured."""
+        if self.public_url is None:
+            raise SettingsError("Set SAHPATHI_PUBLIC_URL to the https address at which providers reach this server.")
+        return str(self.public_url).rstrip("/") + path
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return PREFIX + "__".join(str(part).rstrip("_").upper() for part in location)
+
+
+def _secrets_from_files(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Values for every SAHPATHI_..._FILE variable, nested as Settings expects them."""
+    given: dict[str, Any] = {}
+    for name, path in environment.items():
+        if not (name.startswith(PREFIX) and name.endswith("_FILE")):
+            continue
+        *sections, leaf = name.removeprefix(PREFIX).removesuffix("_FILE").lower().split("__")
+        target = given
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[leaf] = Path(path).read_text(encoding="utf-8").strip()
+    return given

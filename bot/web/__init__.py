@@ -1,0 +1,1 @@
+"""The HTTP surface: webhooks, the chat page and its API, health."""

@@ -1,0 +1,41 @@
+"""The HTTP application: routes over services that already run."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from bot.compose import Services
+from bot.dashboard import routes as dashboard
+from bot.web import chat, health, webhooks
+
+
+def create_app(services: Services) -> FastAPI:
+    """Everything this process serves."""
+    settings = services.settings
+    app = FastAPI(title="Sahpathi", docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(health.routes(services.store, services.metrics))
+    app.include_router(
+        chat.routes(
+            store=services.store,
+            accept=services.accept,
+            live=services.live,
+            admit=services.limiter.admit,
+            say=services.replies.say,
+            max_characters=settings.limits.question_characters,
+            chapters=services.chapters,
+        )
+    )
+    app.include_router(
+        webhooks.routes(
+            accept=services.accept,
+            status=services.store.status,
+            telegram=services.telegram,
+            whatsapp=services.whatsapp,
+            unknown=services.count_unknown,
+        )
+    )
+    https = settings.public_url is not None and settings.public_url.scheme == "https"
+    app.include_router(
+        dashboard.routes(store=services.store, secret=services.derived_secret("dashboard"), public_https=https)
+    )
+    return app

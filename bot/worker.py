@@ -1,0 +1,208 @@
+"""Lease a conversation, answer its oldest message, send the parts, retry or bury; and a sweeper that forgets nobody.
+
+One call of `drain` serves one message and then asks for another look, so that a burst from one student goes to the back
+of the line instead of holding a slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from bot.errors import LeaseLost, PermanentError, TransientError
+from bot.ports import Answer, Channel, Kind, Live, Turn
+from bot.store import ANSWERED, BURIED, Pending, Store, Work
+from bot.tables import now
+
+logger = logging.getLogger(__name__)
+
+LONGEST_BACKOFF = 300.0
+Publish = Callable[[str], Awaitable[None]]
+
+
+class Tutor(Protocol):
+    """What the worker needs of `bot.tutor.Tutor`."""
+
+    async def answer(self, turn: Turn, publish: Publish) -> Answer: ...
+
+    def say(self, key: str, turn: Turn) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to hold, wait and try. Seconds."""
+
+    lease: float = 30.0
+    sweep: float = 5.0
+    attempts: int = 5
+    backoff: float = 2.0
+
+    def wait(self, attempts: int) -> float:
+        """Exponential with full jitter: between half and the whole of backoff x 2^attempts, capped."""
+        return min(LONGEST_BACKOFF, self.backoff * 2.0**attempts) * random.uniform(0.5, 1.0)
+
+
+class Worker:
+    """Serves conversations. `kick` asks the queue for another look at one."""
+
+    def __init__(
+        self,
+        store: Store,
+        tutor: Tutor,
+        channels: Mapping[str, Channel],
+        live: Live,
+        *,
+        patience: Patience,
+        concurrency: int,
+    ) -> None:
+        self._store = store
+        self._tutor = tutor
+        self._channels = channels
+        self._live = live
+        self._patience = patience
+        self._slots = asyncio.Semaphore(concurrency)
+        self.kick: Callable[[int], Awaitable[None]] = self.drain  # the queue's kick, once there is a queue
+
+    async def drain(self, conversation_id: int) -> None:
+        """Serve one message of the conversation, if nobody else does. Safe to call at any time, any number of times."""
+        async with self._slots:
+            token = await self._store.lease(conversation_id, self._patience.lease)
+            if token is None:
+                return
+            try:
+                async with self._renewed(conversation_id, token):
+                    if await self._deliver(conversation_id, token):
+                        work = await self._store.next_message(conversation_id)
+                        if work is not None:
+                            await self._serve(work, conversation_id, token)
+            except LeaseLost:
+                logger.warning("conversation %d: lease lost, nothing committed", conversation_id)
+            finally:
+                await self._store.release(conversation_id, token)
+        # A message that came while we held the lease found it taken: look again, or it would wait for the sweeper.
+        if await self._store.is_due(conversation_id):
+            await self.kick(conversation_id)
+
+    async def sweep(self) -> None:
+        """For ever: kick every conversation with something due that nobody serves."""
+        while True:
+            try:
+                for conversation_id in await self._store.forgotten():
+                    await self.kick(conversation_id)
+            except Exception:  # a database that is away for a minute must not end the sweeper
+                logger.exception("sweep failed; trying again")
+            await asyncio.sleep(self._patience.sweep)
+
+    @asynccontextmanager
+    async def _renewed(self, conversation_id: int, token: str) -> AsyncIterator[None]:
+        """Keep the lease alive while the body runs; cancel the body when it is lost."""
+        body = asyncio.current_task()
+        assert body is not None  # noqa: S101  we are in a coroutine
+        lost = False
+
+        async def renew() -> None:
+            nonlocal lost
+            while True:
+                await asyncio.sleep(self._patience.lease / 3)
+                try:
+                    await self._store.renew(conversation_id, token, self._patience.lease)
+                except LeaseLost:
+                    lost = True
+                    body.cancel()
+                    return
+
+        renewal = asyncio.create_task(renew())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if lost:
+                body.uncancel()
+                raise LeaseLost(f"conversation {conversation_id}") from None
+            raise
+        finally:
+            renewal.cancel()
+
+    async def _serve(self, work: Work, conversation_id: int, token: str) -> None:
+        channel = self._channels[work.channel]
+        try:
+            if work.turn.kind is Kind.FEEDBACK:
+                await self._rate(work, conversation_id, token, channel)
+            else:
+                await self._answer(work, conversation_id, token, channel)
+        except LeaseLost:
+            raise
+        except Exception as error:  # one message that breaks something must not stop the others
+            logger.exception("message %d: attempt %d failed", work.message_id, work.attempts + 1)
+            await self._retry_or_bury(work, conversation_id, token, channel, type(error).__name__)
+        await self._deliver(conversation_id, token)
+
+    async def _answer(self, work: Work, conversation_id: int, token: str, channel: Channel) -> None:
+        await channel.typing(work.address)
+
+        async def publish(piece: str) -> None:
+            await self._live.publish(work.turn.id, piece)
+
+        answer = await self._tutor.answer(work.turn, publish)
+        await self._store.commit_answer(
+            work,
+            conversation_id,
+            token,
+            answer,
+            channel.split(answer.message()),
+            feedback=answer.confidence is not None,
+        )
+        await self._live.finish(work.turn.id)
+
+    async def _rate(self, work: Work, conversation_id: int, token: str, channel: Channel) -> None:
+        up = work.turn.text == "up"
+        known = await self._store.rate(conversation_id, work.answer_ref, 1 if up else -1)
+        thanks = self._tutor.say("feedback_up" if up else "feedback_down", work.turn) if known else ""
+        parts = channel.split(thanks) if thanks else []
+        await self._store.commit_reply(work, conversation_id, token, parts, ANSWERED)
+
+    async def _retry_or_bury(self, work: Work, conversation_id: int, token: str, channel: Channel, error: str) -> None:
+        if work.attempts + 1 < self._patience.attempts:
+            until = now() + timedelta(seconds=self._patience.wait(work.attempts))
+            await self._store.postpone(work.message_id, error, until)
+            return
+        parts = channel.split(self._tutor.say("sorry_error", work.turn))
+        await self._store.commit_reply(work, conversation_id, token, parts, BURIED)
+        await self._live.finish(work.turn.id)
+
+    async def _deliver(self, conversation_id: int, token: str) -> bool:
+        """Send what is stored and not yet settled, in order. False when a part must wait for its next try."""
+        while pending := await self._store.next_part(conversation_id):
+            if not pending.due:
+                return False
+            await self._send(pending, conversation_id, token)
+        return True
+
+    async def _send(self, pending: Pending, conversation_id: int, token: str) -> None:
+        part, channel = pending.part, self._channels[pending.channel]
+        try:
+            provider_id = await channel.reconcile(part) if pending.in_doubt else None
+            if provider_id is None:
+                await self._store.starting(pending, conversation_id, token)
+                provider_id = await channel.send(part)
+        except PermanentError as error:
+            logger.warning("part %d: refused for good (%s)", part.id, error.code or type(error).__name__)
+            await self._store.not_sent(part.id, _label(error), until=None)
+        except TransientError as error:
+            if pending.attempts + 1 >= self._patience.attempts * 2:
+                await self._store.not_sent(part.id, _label(error), until=None)
+                return
+            wait = max(self._patience.wait(pending.attempts), error.retry_after or 0.0)
+            until = now() + timedelta(seconds=wait)
+            await self._store.not_sent(part.id, _label(error), until=until, in_doubt=error.in_doubt)
+        else:
+            await self._store.sent(part.id, provider_id)
+
+
+def _label(error: PermanentError | TransientError) -> str:
+    return f"{type(error).__name__} {error.code}".strip()

@@ -1,0 +1,207 @@
+"""One turn: which route it takes, what may be shown, and what happens when a part fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bot.errors import GenerationError
+from bot.ports import Decoding, Generator, Kind, Passage, Profile, Route, Turn
+from bot.replies import Replies
+from bot.settings import PROJECT
+from bot.tutor import Tutor
+from bot.tutoring.commands import Commands
+from bot.tutoring.everyday import Everyday
+from inference.prompt import grounded
+from tests.memory import ListGenerator, MemoryLibrary, WordSafety
+
+PAGE = Passage(
+    id="p1",
+    text="Photosynthesis is how green plants make food. Plants need sunlight. Leaves hold chlorophyll.",
+    book="Science, Class 7",
+    chapter="Photosynthesis, How Plants Make Food",
+    page=2,
+    class_level=7,
+    subject="science",
+    language="en",
+    score=0.7,
+)
+HELPLINES = {"mental_health": "14416", "child": "1098", "emergency": "112"}
+REPLIES = Replies.load(PROJECT / "data" / "locales", HELPLINES)
+
+
+def tutor(generator: Generator | None = None, library: MemoryLibrary | None = None) -> Tutor:
+    shelf = library or MemoryLibrary((PAGE,))
+    return Tutor(
+        safety=WordSafety(),
+        retriever=shelf,
+        grounder=shelf,
+        generator=generator,
+        replies=REPLIES,
+        everyday=Everyday().match,
+        command=Commands(REPLIES).run,
+        prompt=grounded,
+        decoding=Decoding(),
+    )
+
+
+def turn(text: str, kind: Kind = Kind.TEXT, profile: Profile | None = None) -> Turn:
+    return Turn("1", kind, text, profile or Profile(language="en"))
+
+
+class Heard(list[str]):
+    async def __call__(self, piece: str) -> None:
+        self.append(piece)
+
+
+async def test_supported_sentences_are_generated_shown_and_sourced() -> None:
+    heard = Heard()
+    writer = ListGenerator(["Photosynthesis is how green ", "plants make food. Plants need", " sunlight."])
+    answer = await tutor(writer).answer(turn("What is photosynthesis?"), heard)
+    assert answer.route is Route.GENERATED
+    assert answer.text == "Photosynthesis is how green plants make food. Plants need sunlight."
+    assert "".join(heard) == answer.text
+    assert answer.adapter == "general-000000000000"
+    (source,) = answer.sources
+    assert (source.book, source.page) == ("Science, Class 7", 2)
+    assert answer.message().endswith("page 2")
+    assert answer.decoding == Decoding()
+    assert {"screen", "retrieve", "write", "total"} <= set(answer.timings)
+
+
+async def test_the_answer_ends_before_the_first_unsupported_sentence() -> None:
+    heard = Heard()
+    writer = ListGenerator(["Plants need sunlight. ", "Plants eat soil. ", "Leaves hold chlorophyll."])
+    answer = await tutor(writer).answer(turn("What do plants need?"), heard)
+    assert answer.text == "Plants need sunlight."
+    assert "".join(heard) == answer.text
+
+
+async def test_unsupported_text_is_never_shown_and_the_book_is_quoted() -> None:
+    heard = Heard()
+    writer = ListGenerator(["Plants eat soil. ", "Plants need sunlight."])
+    answer = await tutor(writer).answer(turn("What do plants eat?"), heard)
+    assert heard == []
+    assert answer.route is Route.QUOTED
+    assert answer.text == "Photosynthesis is how green plants make food."
+    assert answer.adapter is None
+    assert writer.closed_early  # no time is spent on text nobody will see
+
+
+async def test_unsafe_generated_text_is_never_shown() -> None:
+    library = MemoryLibrary((replace(PAGE, text="Good sentence. A forbidden thing."),))
+    heard = Heard()
+    answer = await tutor(ListGenerator(["A forbidden thing."]), library).answer(turn("Tell me"), heard)
+    assert heard == []
+    assert answer.text == "Good sentence."
+
+
+async def test_a_quote_that_is_unsafe_is_not_sent_either() -> None:
+    library = MemoryLibrary((replace(PAGE, text="A forbidden thing."),))
+    answer = await tutor(None, library).answer(turn("Tell me"))
+    assert answer.route is Route.REFUSED
+    assert "forbidden" not in answer.message()
+    assert answer.incident == "unsafe_answer"
+
+
+class DeadGenerator(ListGenerator):
+    async def stream(self, *args: object, **kwargs: object):  # type: ignore[no-untyped-def, override]  # fails at once
+        raise GenerationError("the model process died")
+        yield ""
+
+
+@pytest.mark.parametrize("generator", [None, DeadGenerator([]), ListGenerator([]), ListGenerator(["   "])])
+async def test_without_usable_text_the_book_is_quoted(generator: Generator | None) -> None:
+    answer = await tutor(generator).answer(turn("What is photosynthesis?"))
+    assert answer.route is Route.QUOTED
+    assert answer.sources[0].page == 2
+
+
+async def test_what_the_book_does_not_hold_is_said_so_with_what_it_does_hold() -> None:
+    library = MemoryLibrary((), nearby=("Sound (Science, Class 8)",))
+    answer = await tutor(None, library).answer(turn("Who wrote Hamlet?"))
+    assert answer.route is Route.NOT_IN_BOOK
+    assert "Sound (Science, Class 8)" in answer.text
+    assert answer.sources == ()
+    bare = await tutor(None, MemoryLibrary()).answer(turn("Who wrote Hamlet?"))
+    assert bare.route is Route.NOT_IN_BOOK
+
+
+async def test_passages_without_a_fitting_sentence_are_not_in_the_book() -> None:
+    answer = await tutor(None, MemoryLibrary((PAGE,), quotable=False)).answer(turn("Who?"))
+    assert answer.route is Route.NOT_IN_BOOK
+
+
+@pytest.mark.parametrize(("confidence", "cautious"), [(0.49, True), (0.9, False)])
+async def test_low_confidence_asks_to_verify_with_the_teacher(confidence: float, cautious: bool) -> None:
+    answer = await tutor(ListGenerator(["Plants need sunlight."], confidence)).answer(turn("What do plants need?"))
+    assert ("I'm not very sure. Please verify with your teacher!" in answer.message()) is cautious
+
+
+async def test_distress_reaches_helplines_and_staff_and_never_the_model() -> None:
+    writer = ListGenerator(["Plants need sunlight."])
+    answer = await tutor(writer).answer(turn("I am distressed"))
+    assert answer.route is Route.ESCALATED
+    assert answer.incident == "self_harm"
+    assert all(number in answer.text for number in ("14416", "1098", "112"))
+    assert writer.prompts == []
+
+
+async def test_a_distressed_word_behind_a_slash_is_heard_too() -> None:
+    answer = await tutor().answer(turn("/help I am distressed", Kind.COMMAND))
+    assert answer.route is Route.ESCALATED
+
+
+async def test_a_refused_question_never_reaches_the_model() -> None:
+    writer = ListGenerator(["Plants need sunlight."])
+    answer = await tutor(writer).answer(turn("something forbidden"))
+    assert answer.route is Route.REFUSED
+    assert writer.prompts == []
+
+
+async def test_a_broken_filter_fails_closed_and_tells_staff() -> None:
+    writer = ListGenerator(["Plants need sunlight."])
+    answer = await tutor(writer).answer(turn("brokenfilter"))
+    assert answer.route is Route.REFUSED
+    assert answer.incident == "safety_error"
+    assert writer.prompts == []
+
+
+@pytest.mark.parametrize(
+    ("text", "route"),
+    [("hi", Route.SMALLTALK), ("thank you", Route.SMALLTALK), ("tell me a joke", Route.OFF_TOPIC)],
+)
+async def test_everyday_messages_are_met_as_a_person_would(text: str, route: Route) -> None:
+    answer = await tutor().answer(turn(text))
+    assert answer.route is route
+    assert answer.confidence is None
+
+
+@pytest.mark.parametrize(("text", "key"), [("   ", "empty_question"), ("a" * 20_000, "too_long")])
+async def test_empty_and_endless_questions_get_a_kind_word(text: str, key: str) -> None:
+    answer = await tutor().answer(turn(text))
+    assert answer.route is Route.REFUSED
+    assert answer.text == REPLIES.say(key, "en")
+
+
+@pytest.mark.parametrize("kind", ["photo", "voice", "sticker", "something new"])
+async def test_what_cannot_be_read_is_answered_kindly(kind: str) -> None:
+    answer = await tutor().answer(turn(kind, Kind.UNSUPPORTED))
+    assert answer.text
+
+
+async def test_commands_change_the_profile() -> None:
+    answer = await tutor().answer(turn("/class 7", Kind.COMMAND))
+    assert answer.route is Route.COMMAND
+    assert answer.profile is not None
+    assert answer.profile.class_level == 7
+
+
+async def test_fixed_replies_come_in_the_students_language() -> None:
+    library = MemoryLibrary(())
+    hindi = await tutor(None, library).answer(Turn("1", Kind.TEXT, "प्रकाश संश्लेषण क्या है?"))
+    assert hindi.language == "hi"
+    assert any("ऀ" <= character <= "ॿ" for character in hindi.text)
+    chosen = await tutor(None, library).answer(turn("What is a cell?", profile=Profile(language="hi")))
+    assert chosen.text == hindi.text

@@ -1,0 +1,141 @@
+"""In-memory sides of the ports: real adapters that keep what they are given, so that tests need no mock chains."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+
+from bot.errors import DeliveryError
+from bot.ports import (
+    Action,
+    Answer,
+    Decoding,
+    Generation,
+    Message,
+    Outgoing,
+    Passage,
+    Quote,
+    Retrieval,
+    Route,
+    Support,
+    Turn,
+    Verdict,
+)
+
+
+@dataclass
+class MemoryChannel:
+    """Delivers into a list. `failures` are raised first, one a send; `width` splits long texts."""
+
+    name: str = "memory"
+    width: int = 1000
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    failures: list[DeliveryError | Exception] = field(default_factory=list)
+    known: dict[int, str] = field(default_factory=dict)  # what `reconcile` finds at the provider
+    parts: list[Outgoing] = field(default_factory=list)
+
+    def split(self, text: str) -> list[str]:
+        return [text[start : start + self.width] for start in range(0, len(text), self.width)]
+
+    async def send(self, part: Outgoing) -> str:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.sent.append((part.address, part.text))
+        self.parts.append(part)
+        return f"{self.name}-{len(self.sent)}"
+
+    async def reconcile(self, part: Outgoing) -> str | None:
+        return self.known.get(part.id)
+
+    async def typing(self, address: str) -> None:
+        return None
+
+
+@dataclass
+class EchoTutor:
+    """Answers "Re: question"; can be slow, and can fail on a word."""
+
+    delay: float = 0.0
+    fail_on: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    async def answer(self, turn: Turn, publish: object) -> Answer:
+        self.asked.append(turn.text)
+        await asyncio.sleep(self.delay)
+        if self.fail_on and self.fail_on in turn.text:
+            raise RuntimeError("the tutor broke")
+        return Answer(f"Re: {turn.text}", Route.QUOTED, "en", confidence=0.9)
+
+    def say(self, key: str, turn: Turn) -> str:
+        return f"<{key}>"
+
+
+@dataclass
+class ListGenerator:
+    """Streams prepared pieces."""
+
+    pieces: Sequence[str]
+    confidence: float = 0.8
+    prompts: list[Sequence[Message]] = field(default_factory=list)
+    closed_early: bool = False
+
+    async def stream(
+        self, messages: Sequence[Message], *, decoding: Decoding, subject: str | None = None, adapter: str = "current"
+    ) -> AsyncGenerator[str | Generation, None]:
+        self.prompts.append(messages)
+        finished = False
+        try:
+            for piece in self.pieces:
+                yield piece
+            finished = True
+            yield Generation(
+                "".join(self.pieces), self.confidence, len(self.pieces), "end", 0.1, "general-000000000000"
+            )
+        finally:
+            self.closed_early = not finished
+
+
+@dataclass
+class MemoryLibrary:
+    """Holds passages; supports a sentence that stands in one word for word; quotes the first sentence."""
+
+    passages: tuple[Passage, ...] = ()
+    nearby: tuple[str, ...] = ()
+    quotable: bool = True
+
+    async def retrieve(
+        self, question: str, *, class_level: int | None = None, subject: str | None = None, k: int = 3
+    ) -> Retrieval:
+        return Retrieval(self.passages[:k], self.nearby)
+
+    async def check(self, text: str, passages: Sequence[Passage], question: str) -> list[Support]:
+        sentences = [part.strip() + "." for part in text.split(".") if part.strip()]
+        found = [next((p for p in passages if sentence in p.text), None) for sentence in sentences]
+        return [
+            Support(sentence, passage, sentence if passage else "", 0.9 if passage else 0.1)
+            for sentence, passage in zip(sentences, found, strict=True)
+        ]
+
+    async def quote(self, question: str, passages: Sequence[Passage]) -> Quote | None:
+        return Quote(passages[0].text.split(".")[0] + ".", passages[0]) if self.quotable else None
+
+
+@dataclass
+class WordSafety:
+    """Refuses and escalates on given words; breaks on another."""
+
+    refuse: str = "forbidden"
+    escalate: str = "distressed"
+    broken: str = "brokenfilter"
+
+    async def screen_question(self, text: str) -> Verdict:
+        if self.broken in text:
+            raise RuntimeError("the filter broke")
+        if self.escalate in text:
+            return Verdict(Action.ESCALATE, "self_harm", "distress")
+        if self.refuse in text:
+            return Verdict(Action.REFUSE, "weapons", "refused.weapons")
+        return Verdict(Action.ALLOW)
+
+    screen_answer = screen_question
