@@ -1,0 +1,1 @@
+"""How tokenizer, base model and adapters are made from data, and how they are scored."""

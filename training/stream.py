@@ -1,0 +1,132 @@
+"""The pretraining stream: batches of token windows, each a function of the seed and the step alone."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from inference.prompt import END, END_OF_TEXT, grounded
+from training.grounded import Grounded, Maker
+
+IGNORED = -100  # the label of a token that is not learned
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Token windows. All tensors have the shape (windows, window length).
+
+    `labels` holds the token itself where it is learned and IGNORED elsewhere (the model shifts them by one).
+    `positions` start again at 0 with each document, which also keeps the attention of packed documents apart.
+    """
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+    positions: torch.Tensor
+
+
+@dataclass(slots=True)
+class _Window:
+    ids: list[int]
+    labels: list[int]
+    positions: list[int]
+
+    def add(self, ids: Sequence[int], labels: Sequence[int]) -> None:
+        self.ids += ids
+        self.labels += labels
+        self.positions += range(len(ids))
+
+
+class Stream(Dataset[Batch]):
+    """Cuts plain text into windows and packs grounded documents into others.
+
+    `plain` is all the plain text as token ids, documents separated by END_OF_TEXT. `windows` gives the number and the
+    length of the windows of a step. Indexing by the step gives its batch, as a torch DataLoader wants it.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        plain: Sequence[int],
+        maker: Maker,
+        windows: Callable[[int], tuple[int, int]],
+        *,
+        grounded_share: float,
+        seed: int,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._plain = plain
+        self._maker = maker
+        self._windows = windows
+        self._grounded_share = grounded_share
+        self._seed = seed
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.batch(step, *self._windows(step))
+
+    def batch(self, step: int, windows: int, length: int) -> Batch:
+        """The batch of one step: `windows` windows of `length` tokens."""
+        rng = random.Random(f"{self._seed}/{step}")
+        rows = [self._row(rng, length) for _ in range(windows)]
+        return Batch(
+            ids=torch.tensor([row.ids for row in rows]),
+            labels=torch.tensor([row.labels for row in rows]),
+            positions=torch.tensor([row.positions for row in rows]),
+        )
+
+    def _row(self, rng: random.Random, length: int) -> _Window:
+        window = _Window([], [], [])
+        if rng.random() < self._grounded_share:
+            self._pack(window, rng, length)
+        rest = length - len(window.ids)
+        if rest:  # plain text fills what is left, so that no token is wasted
+            at = rng.randrange(max(1, len(self._plain) - rest))
+            ids = list(self._plain[at : at + rest])
+            ids += [self._tokenizer.pad_token_id] * (rest - len(ids))
+            window.add(ids, ids)
+        return window
+
+    def _pack(self, window: _Window, rng: random.Random, length: int) -> None:
+        """Add grounded documents until the next one does not fit."""
+        while True:
+            room = length - len(window.ids)
+            # About half of the window's tokens are the passages; a long window holds long documents and short ones.
+            words = rng.randint(20, max(21, length // 2))
+            ids, labels = render(self._tokenizer, self._maker.make(rng, words))
+            if len(ids) > room:
+                return
+            window.add(ids, labels)
+
+
+def render(tokenizer: Any, document: Grounded) -> tuple[list[int], list[int]]:
+    """Token ids and labels of a document, exactly as it is asked at serving time. Only the answer is learned."""
+    prompt = tokenizer.apply_chat_template(
+        grounded(document.question, document.passages), add_generation_prompt=True, tokenize=False
+    )
+    asked = tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
+    answer = tokenizer(document.answer + END, add_special_tokens=False)["input_ids"]
+    return asked + answer, [IGNORED] * len(asked) + answer
+
+
+def plain_tokens(tokenizer: Any, texts: Iterable[str]) -> list[array[int]]:
+    """Each text as tokens, ended by END_OF_TEXT."""
+    end = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
+    # verbose: a text longer than the context is nothing to warn of, it is cut into windows.
+    encode = partial(tokenizer, add_special_tokens=False, verbose=False)
+    return [array("i", [*encode(text)["input_ids"], end]) for text in texts]
+
+
+def split_tokens(texts: Sequence[array[int]], share: float) -> tuple[array[int], array[int]]:
+    """All texts as one run of tokens, and another of what is held back: the last `share` of each text."""
+    learned, kept_back = array("i"), array("i")
+    for text in texts:
+        cut = len(text) - max(1, round(len(text) * share))
+        learned += text[:cut]
+        kept_back += text[cut:]
+    return learned, kept_back
