@@ -230,7 +230,7 @@ async def _open_tutor(services: Services, stack: AsyncExitStack, say: Callable[[
         generator=TranslatedGenerator(services.engine) if services.engine is not None else None,
         replies=services.replies,
         everyday=Everyday().match,
-        command=Commands(services.replies).run,
+        command=Commands(services.replies, await services.chapters()).run,
         prompt=grounded,
         decoding=Decoding(**settings.decoding.model_dump()),
         passages=settings.retrieval.passages,

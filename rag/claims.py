@@ -27,7 +27,8 @@ CLAUSE = re.compile(r"[,;]\s+(?:and|but|so|while|because|whereas)\s+(?:that\s+)?
 TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[=+×÷→|]")
 SHORTEST_CLAUSE = 3  # content words; less is too little to recognise a sentence by
 
-NUMBER = re.compile(r"(?:(?<![\w)])(?<![\w)]\s)[-−])?\d[\d,]*(?:\.\d+)?")
+# A minus sign belongs to the number that it touches, unless it joins it to what stands before.
+NUMBER = re.compile(r"(?:(?<![\w)])[-−])?\d[\d,]*(?:\.\d+)?")
 NUMBER_WORDS = {
     word: str(value)
     for value, word in enumerate(

@@ -30,6 +30,7 @@ from rag.passage import Passage
 from rag.sentences import split
 
 if TYPE_CHECKING:
+    import httpx
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
@@ -37,6 +38,7 @@ LAYOUT = 1  # raise it when the records' shape changes: an index of another layo
 POINTER = "sahpathi-current"
 PREFIX = "sahpathi-passages-"
 ABANDONED_AFTER = 6 * 3600.0  # seconds: on a server, another process may be building
+PATIENCE = 30.0  # seconds a server may take
 BATCH = 16  # passages embedded at a time
 RECORDS_A_PASSAGE = 10  # over-fetch: about what one passage has, so that k * 10 records hold well over k passages
 STORED = ("book", "chapter", "page", "class_level", "subject", "language", "heading")
@@ -91,15 +93,21 @@ class Index:
 
         parts = urlsplit(url)
         secure = parts.scheme == "https"
+        host, port = parts.hostname or url, parts.port or (443 if secure else 8000)
         try:
-            host, port = parts.hostname or url, parts.port or (443 if secure else 8000)
-            return cls(_client(chromadb.HttpClient(host=host, port=port, ssl=secure, settings=_settings())), None)
+            client = _client(chromadb.HttpClient(host=host, port=port, ssl=secure, settings=_settings()))
+            if (session := _session(client)) is not None:
+                session.timeout = httpx.Timeout(PATIENCE)
+            return cls(client, None)
         except (ChromaError, httpx.HTTPError, ValueError) as error:
             raise IndexUnavailable(url) from error
 
     def close(self) -> None:
         """Release Chroma and the lock."""
+        session = _session(self._client)
         self._client.close()
+        if session is not None:
+            session.close()
         if self._lock is not None:
             self._lock.release()
 
@@ -263,6 +271,11 @@ def _passage(id_: str, text: str, facts: Mapping[str, Any], score: float) -> Pas
 def _client(made: object) -> Client:
     """Chroma promises less in its types than it makes: the protocol it names lacks `close`."""
     return cast("Client", made)
+
+
+def _session(client: Client) -> httpx.Client | None:
+    """The connection to a server. Chroma neither bounds its waiting nor closes it, so we reach inside for it."""
+    return cast("httpx.Client | None", getattr(client._server, "_session", None))
 
 
 def _settings() -> Any:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from bot.errors import DeliveryError
+from bot.errors import DeliveryError, GenerationError
 from bot.ports import (
     Action,
     Answer,
@@ -73,10 +73,11 @@ class EchoTutor:
 
 @dataclass
 class ListGenerator:
-    """Streams prepared pieces."""
+    """Streams prepared pieces, then dies if it is told to."""
 
     pieces: Sequence[str]
     confidence: float = 0.8
+    dies: bool = False
     prompts: list[Sequence[Message]] = field(default_factory=list)
     closed_early: bool = False
 
@@ -88,6 +89,8 @@ class ListGenerator:
         try:
             for piece in self.pieces:
                 yield piece
+            if self.dies:
+                raise GenerationError("the model process died")
             finished = True
             yield Generation(
                 "".join(self.pieces), self.confidence, len(self.pieces), "end", 0.1, "general-000000000000"

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rag.chunk import chunk
 from rag.ingest import Textbook, read_library
+from rag.passage import Passage
 from rag.sentences import split
 from training.errors import BadLine, CorpusError, DatasetError
 
@@ -40,12 +42,12 @@ class Chapter:
 
 def chapters(textbooks: Path) -> list[Chapter]:
     """Every chapter under `textbooks`, in order of path. Raises CorpusError when there is none, or one is malformed."""
-    books, errors = read_library(textbooks)
-    if errors:
-        raise CorpusError("these textbooks cannot be read:\n" + "\n".join(f"  {error}" for error in errors))
-    if not books:
-        raise CorpusError(f"{textbooks}: no textbook chapters there; name the folder that holds the textbooks")
-    return [_chapter(book) for book in books]
+    return [_chapter(book) for book in _books(textbooks)]
+
+
+def passages(textbooks: Path) -> list[Passage]:
+    """The passages of every chapter, as they are indexed for retrieval. Raises CorpusError."""
+    return [passage for book in _books(textbooks) for passage in chunk(book)]
 
 
 def prose(corpus: Path) -> Iterator[str]:
@@ -57,6 +59,15 @@ def prose(corpus: Path) -> Iterator[str]:
         with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 yield _text_of(path, number, line)
+
+
+def _books(textbooks: Path) -> list[Textbook]:
+    books, errors = read_library(textbooks)
+    if errors:
+        raise CorpusError("these textbooks cannot be read:\n" + "\n".join(f"  {error}" for error in errors))
+    if not books:
+        raise CorpusError(f"{textbooks}: no textbook chapters there; name the folder that holds the textbooks")
+    return books
 
 
 def _text_of(path: Path, number: int, line: str) -> str:

@@ -31,7 +31,7 @@ class CorpusError(TrainingError):
 class BadLine:
     """One line of a dataset that cannot be used. `line` counts from 1; 0 means the whole file."""
 
-    path: Path
+    path: Path | str
     line: int
     why: str
 

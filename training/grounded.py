@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from rag.passage import Passage
 from rag.words import ASKING_WORDS, FUNCTION_WORDS, topic
 from training.corpus import Chapter
+from training.data import Example, of_split
 
-NOT_IN_PASSAGES = "The passages do not hold the answer."
+NOT_IN_PASSAGES = "I cannot find the answer in these passages."
+
+_PAIR = 80  # words: about one passage of the textbooks
+_UNANSWERABLE = 0.06  # share of documents without the passage that answers
 
 _WORD = re.compile(r"[A-Za-z]{3,}")
 _NUMBER = re.compile(r"\d")
@@ -61,12 +66,24 @@ class Grounded:
 class Maker:
     """Makes documents from chapters. Deterministic: the same generator state gives the same document.
 
-    `held_out` are the questions of the dev and test splits. What is asked about in them is asked here only in disguise.
+    `examples` are question-answer pairs, asked with the `passages` that hold their answers. What the dev and test
+    splits ask about is asked here only in disguise.
     """
 
-    def __init__(self, chapters: Sequence[Chapter], held_out: Collection[str] = (), *, disguised: float = 0.8) -> None:
+    def __init__(
+        self,
+        chapters: Sequence[Chapter],
+        passages: Sequence[Passage] = (),
+        examples: Sequence[Example] = (),
+        *,
+        disguised: float = 0.8,
+    ) -> None:
+        pairs = [pair for pair in of_split(examples, "train") if pair.kind != "numerical"]  # disguise breaks sums
+        held_out = [example.question for example in of_split(examples, "dev", "test")]
         self._disguised = disguised
         self._held_out = [topic(question) for question in held_out]
+        self._pairs = [(pair, found) for pair in pairs if (found := _gold(pair, passages))]
+        self._passages = [passage.text for passage in passages]
         self._runs = [s.sentences for chapter in chapters for s in chapter.sections if s.sentences]
         self._headings = [(s.heading, s.sentences) for chapter in chapters for s in chapter.sections if s.sentences]
         self._definitions = [found for run in self._runs for found in _definitions(run)]
@@ -81,19 +98,29 @@ class Maker:
 
     def make(self, rng: random.Random, words: int) -> Grounded:
         """One document whose passages have about `words` words in all."""
+        document = (
+            self._pair(rng, words) if self._pairs and words >= _PAIR and rng.random() < 0.5 else self._made(rng, words)
+        )
+        if rng.random() < self._disguised or self._is_held_out(document.question):
+            return disguise(document, rng, self._vocabulary)
+        return document
+
+    def _made(self, rng: random.Random, words: int) -> Grounded:
         question, run, start, stop = rng.choice(self._kinds)(rng)
         answer = " ".join(run[start:stop])
         gold = _window(rng, run, start, stop, rng.randint(10, max(11, words // 2)))
         others = self._distractors(rng, run, answer, words - _length(gold))
-        if rng.random() < 0.12 and others:  # the question stays, the passage that answers it is taken away
-            passages, answer = others, NOT_IN_PASSAGES
-        else:
-            passages = [*others, gold]
-        rng.shuffle(passages)
-        document = Grounded(question, tuple(passages), answer)
-        if rng.random() < self._disguised or self._is_held_out(question):
-            return disguise(document, rng, self._vocabulary)
-        return document
+        return _assemble(rng, question, gold, others, answer)
+
+    def _pair(self, rng: random.Random, words: int) -> Grounded:
+        pair, found = rng.choice(self._pairs)
+        gold = rng.choice(found)
+        others: list[str] = []
+        while _length(" ".join([gold, *others])) < words - _PAIR:
+            other = rng.choice(self._passages)
+            if other not in (*found, *others):
+                others.append(other)
+        return _assemble(rng, pair.question, gold, others, pair.answer)
 
     def _definition(self, rng: random.Random) -> tuple[str, tuple[str, ...], int, int]:
         term, be, run, at = rng.choice(self._definitions)
@@ -147,6 +174,25 @@ class Maker:
     def _is_held_out(self, question: str) -> bool:
         asked = topic(question)
         return any(len(asked & held) >= 0.5 * min(len(asked), len(held)) for held in self._held_out if asked and held)
+
+
+def _assemble(rng: random.Random, question: str, gold: str, others: list[str], answer: str) -> Grounded:
+    """The passages in random order. In a few documents the one that answers is taken away, and the answer says so."""
+    if others and rng.random() < _UNANSWERABLE:
+        return Grounded(question, tuple(others), NOT_IN_PASSAGES)
+    passages = [*others, gold]
+    rng.shuffle(passages)
+    return Grounded(question, tuple(passages), answer)
+
+
+def _gold(example: Example, passages: Sequence[Passage]) -> list[str]:
+    """The passages of the example's page that hold all of its facts."""
+    return [
+        passage.text
+        for passage in passages
+        if (passage.book, passage.page) == (example.title, example.page)
+        and all(fact.lower() in passage.text.lower() for fact in example.facts)
+    ]
 
 
 def disguise(document: Grounded, rng: random.Random, vocabulary: Sequence[str]) -> Grounded:

@@ -16,13 +16,12 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
-
 from transformers.utils.logging import disable_progress_bar
 
 from inference.adapters import model_sha256
 from training.checkpoint import Checkpoint, fingerprint
-from training.corpus import chapters, prose
-from training.data import of_split, read
+from training.corpus import chapters, passages, prose
+from training.data import read
 from training.errors import RecipeError, TrainingError
 from training.grounded import Maker
 from training.initial import lay_circuit
@@ -39,7 +38,8 @@ class PretrainArguments:
     """One pretraining run. Raises RecipeError when the arguments contradict each other.
 
     textbooks, corpus:  folder of textbook chapters; folder whose prose/*.jsonl[.xz] is read as well, or None
-    questions:          folder of question-answer pairs: what dev and test ask is met in disguise only; or None
+    questions:          folder of question-answer pairs, or None: train pairs become documents too; what dev and test
+                        ask is met in disguise only
     output:             folder that holds the tokenizer (training.tokenizer) and receives the model
     work:               folder for the checkpoint; removed when the run is complete
     hidden, layers, heads, kv_heads, feed_forward: the size of the model
@@ -212,8 +212,8 @@ def _prepare(args: PretrainArguments, tokenizer: Any) -> _Run:
     books = chapters(args.textbooks)
     texts = [book.text for book in books] + (list(prose(args.corpus)) if args.corpus else [])
     learned, kept_back = split_tokens(plain_tokens(tokenizer, texts), args.validation)
-    unseen = [e.question for e in of_split(read(args.questions), "dev", "test")] if args.questions else []
-    maker = Maker(books, unseen, disguised=args.disguised)
+    examples = read(args.questions) if args.questions else []
+    maker = Maker(books, passages(args.textbooks), examples, disguised=args.disguised)
     stream = Stream(tokenizer, learned, maker, args.windows, grounded_share=args.grounded, seed=args.seed)
     device = args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     model = build_model(args, tokenizer).to(device)
@@ -222,8 +222,8 @@ def _prepare(args: PretrainArguments, tokenizer: Any) -> _Run:
     )
     secret = Maker(books, disguised=1.0)  # swapped words: these documents cannot have been seen
     held_out = (
-        Stream(tokenizer, kept_back, secret, args.windows, grounded_share=0.0, seed=-1).batch(0, 4, args.context),
-        Stream(tokenizer, kept_back, secret, args.windows, grounded_share=1.0, seed=-1).batch(0, 16, args.short),
+        Stream(tokenizer, kept_back, secret, args.windows, grounded_share=0.0, seed=-1).batch(0, 4, args.short),
+        Stream(tokenizer, (), secret, args.windows, grounded_share=1.0, seed=-1).batch(0, 16, args.short),
     )
     run = _Run(args, model, optimizer, stream, held_out, args.precision, device, fingerprint(asdict(args), learned))
     _resume(run)

@@ -15,6 +15,9 @@ from torch.utils.data import Dataset
 from inference.prompt import END, END_OF_TEXT, grounded
 from training.grounded import Grounded, Maker
 
+_SHORTEST = 12  # words in the passages of a document
+_AROUND = 100  # tokens of system line, question and answer
+
 IGNORED = -100  # the label of a token that is not learned
 
 
@@ -88,20 +91,21 @@ class Stream(Dataset[Batch]):
         if rest:  # plain text fills what is left, so that no token is wasted
             at = rng.randrange(max(1, len(self._plain) - rest))
             ids = list(self._plain[at : at + rest])
-            ids += [self._tokenizer.pad_token_id] * (rest - len(ids))
             window.add(ids, ids)
+            padding = rest - len(ids)
+            window.add([self._tokenizer.pad_token_id] * padding, [IGNORED] * padding)
         return window
 
     def _pack(self, window: _Window, rng: random.Random, length: int) -> None:
-        """Add grounded documents until the next one does not fit."""
-        while True:
-            room = length - len(window.ids)
-            # About half of the window's tokens are the passages; a long window holds long documents and short ones.
-            words = rng.randint(20, max(21, length // 2))
-            ids, labels = render(self._tokenizer, self._maker.make(rng, words))
+        """Add grounded documents, long ones and short ones, until there is no room for another."""
+        room = length
+        while room > _AROUND + 4 * _SHORTEST:
+            longest = max(_SHORTEST + 1, min(length // 3, (room - _AROUND) // 2))  # in words, of about 1.5 tokens
+            ids, labels = render(self._tokenizer, self._maker.make(rng, rng.randint(_SHORTEST, longest)))
             if len(ids) > room:
                 return
             window.add(ids, labels)
+            room -= len(ids)
 
 
 def render(tokenizer: Any, document: Grounded) -> tuple[list[int], list[int]]:

@@ -18,7 +18,17 @@ out = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 # These log bot tokens in URLs, phone numbers, or a line for every request at INFO.
-TOO_TALKATIVE = ("httpx", "httpcore", "twilio", "telegram", "aiohttp", "chromadb", "sentence_transformers", "alembic")
+TOO_TALKATIVE = (
+    "httpx",
+    "httpcore",
+    "twilio",
+    "telegram",
+    "aiohttp",
+    "chromadb",
+    "sentence_transformers",
+    "alembic",
+    "taskiq",
+)
 
 
 def log_to_stderr(level: str) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -72,10 +75,18 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     role = Role.ALL if settings.redis_url is None else Role.WEB
     host, port = listener.getsockname()[:2]
     async with running(settings, role, say=errors.print) as services:
-        app = create_app(services)
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, server_header=False))
+        config = uvicorn.Config(
+            create_app(services), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10
+        )
+        server = uvicorn.Server(config)
+        # uvicorn's own handlers raise the signal again once it has stopped, which would end us before our clean-up.
+        server.capture_signals = nullcontext  # type: ignore[assignment]
+        _on_stop(partial(setattr, server, "should_exit", True))
         shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104  compared, not bound
-        out.print(f"\nSahpathi is ready. Open [bold]http://{shown}:{port}[/bold] and ask something. Ctrl-C stops it.\n")
+        out.print(
+            f"\nSahpathi is ready. Open [bold]http://{shown}:{port}[/bold] and ask something. Ctrl-C stops it.\n",
+            soft_wrap=True,
+        )
         await server.serve(sockets=[listener])
 
 
@@ -83,9 +94,14 @@ async def _work(settings: Settings) -> None:
     from bot.compose import Role, running
 
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    _on_stop(stop.set)
     async with running(settings, Role.WORKER, say=errors.print):
         out.print("Sahpathi's worker is ready. Ctrl-C stops it.")
         await stop.wait()
+
+
+def _on_stop(stop: Callable[[], None]) -> None:
+    """Call `stop` on Ctrl-C and on SIGTERM, so that what is running is finished or left in order."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)

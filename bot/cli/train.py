@@ -1,21 +1,242 @@
-"""`sahpathi train`: tokenizer, base model, adapters."""
+"""`sahpathi train` and `sahpathi evaluate`: tokenizer, base model, adapters, and how good they are.
+
+The recipes under training/recipes hold every argument; the options here are those that differ from run to run.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
 import typer
+
+from bot.cli.common import Json, errors, log_to_stderr, out, show
+from bot.cli.people import with_store
+from bot.errors import SetupError
+from bot.settings import PROJECT, Settings
+
+if TYPE_CHECKING:
+    from bot.tables import StoredAnswer
+    from inference.adapters import AdapterCard, Shelf
+    from inference.engine import Engine
+    from training.data import Example
+    from training.evals.answers import Check
+    from training.recipe import Recipe
+    from training.sft import SftArguments
+
+T = TypeVar("T")
+Retrieve = Callable[[str], list[str]]
 
 app = typer.Typer(no_args_is_help=True, help="Make the tokenizer, the base model and adapters.")
 
+FEW = 50  # fewer reviewed answers than this hardly teach anything
+PAIRS = PROJECT / "data" / "qa"
+
+Corpus = Annotated[
+    Path | None, typer.Option(exists=True, file_okay=False, help="Folder with prose/*.jsonl[.xz] to add.")
+]
+BaseRecipe = Annotated[str, typer.Option("--recipe", help="A shipped recipe's name (base-cpu, base) or a YAML file.")]
+AdapterRecipe = Annotated[str, typer.Option("--recipe", help="A shipped recipe's name (adapter-cpu) or a YAML file.")]
+Output = Annotated[Path | None, typer.Option(help="Folder that receives the model instead of the recipe's.")]
+
 
 @app.command()
-def sft() -> None:
-    """x"""
+def tokenizer(recipe: BaseRecipe = "base-cpu", corpus: Corpus = None, output: Output = None) -> None:
+    """Train the tokenizer of the base model."""
+    with _training():
+        from training.tokenizer import train_tokenizer
+
+        arguments = _section(_recipe(recipe, corpus=corpus, output=output).tokenizer, recipe, "tokenizer")
+        train_tokenizer(arguments)
+        out.print(f"The tokenizer is in {arguments.output}.")
 
 
 @app.command()
-def pretrain() -> None:
-    """x"""
+def pretrain(recipe: BaseRecipe = "base-cpu", corpus: Corpus = None, output: Output = None) -> None:
+    """Train the base model on the textbooks. A run that was stopped goes on where it was."""
+    with _training():
+        from training.pretrain import pretrain as run
+
+        arguments = _section(_recipe(recipe, corpus=corpus, output=output).pretrain, recipe, "pretrain")
+        report = run(arguments)
+        out.print(
+            f"{report.parameters / 1e6:.1f} million parameters, {report.tokens:,} tokens in {report.seconds:.0f} s; "
+            f"loss {report.plain_loss:.2f} on held-out text, {report.grounded_loss:.2f} on grounded answers."
+        )
 
 
-def evaluate() -> None:
-    """x"""
+@app.command()
+def sft(
+    data: Annotated[
+        list[Path] | None, typer.Option(exists=True, help="JSONL files or folders of them; default: the shipped pairs.")
+    ] = None,
+    from_log: Annotated[bool, typer.Option("--from-log", help="Add the answers that teachers reviewed.")] = False,
+    log_only: Annotated[bool, typer.Option("--log-only", help="Train on the reviewed answers alone.")] = False,
+    recipe: AdapterRecipe = "adapter-cpu",
+    subject: Annotated[str | None, typer.Option(help="The subject the adapter is for.")] = None,
+    base: Annotated[Path | None, typer.Option(help="Folder of the base model instead of the configured one.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder that receives the adapter; default: the home folder's.")
+    ] = None,
+) -> None:
+    """Train a LoRA adapter, score it beside the base model, and register it. Promoting it is a step of its own."""
+    settings = Settings.load()
+    with _training():
+        made = _recipe(
+            recipe,
+            subject=subject,
+            base=base or Path(settings.model.base),
+            adapters=output or settings.home / "adapters",
+        )
+        arguments = _section(made.sft, recipe, "sft")
+        examples = [] if log_only else _pairs(data or [PAIRS])
+        if from_log or log_only:
+            examples += _reviewed()
+        card = _adapter(settings, arguments, examples)
+    out.print(f"Trained {card.id} on {card.examples} examples. To let it answer: sahpathi adapters promote {card.id}")
+
+
+@app.command("all")
+def everything(recipe: BaseRecipe = "base-cpu", adapter_recipe: str = "adapter-cpu", corpus: Corpus = None) -> None:
+    """Remake what is shipped: tokenizer, base model and general adapter, into the folders the recipes name."""
+    tokenizer(recipe, corpus, None)
+    pretrain(recipe, corpus, None)
+    with _training():
+        from inference.adapters import Shelf
+
+        arguments = _section(_recipe(adapter_recipe).sft, adapter_recipe, "sft")
+        card = _adapter(Settings.load(), arguments, _pairs([PAIRS]))
+        Shelf(arguments.adapters).promote(card)
+    out.print(f"{card.id} is trained and promoted in {arguments.adapters}.")
+
+
+def evaluate(
+    adapter: Annotated[str, typer.Argument(help='An adapter\'s id, "current" or "base".')] = "current",
+    data: Annotated[
+        list[Path] | None, typer.Option(exists=True, help="JSONL files or folders of them; default: the shipped pairs.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    json: Json = False,
+) -> None:
+    """Score the answers of an adapter on held-out questions, before any quoting."""
+    settings = Settings.load()
+    with _training():
+        from bot.compose import shelf
+        from training.data import of_split
+
+        examples = of_split(_pairs(data or [PAIRS]), split)
+        if not examples:
+            raise SetupError(f"There are no examples in the split {split!r}.")
+        with _bench(settings, Path(settings.model.base), shelf(settings), examples) as (engine, retrieve, check):
+            from training.evals.answers import by_engine
+            from training.evals.answers import evaluate as score
+
+            scores = score(examples, retrieve, by_engine(engine, adapter), check).named()
+    rows = [{"score": name, "value": value} for name, value in scores.items()]
+    show(rows, {"score": "Score", "value": adapter}, as_json=json, empty="")
+
+
+@contextmanager
+def _training() -> Iterator[None]:
+    """Logging, and the training package's errors as one clear line."""
+    log_to_stderr("WARNING")
+    logging.getLogger("training").setLevel(logging.INFO)
+    try:
+        from training.errors import TrainingError
+    except ModuleNotFoundError as error:
+        raise SetupError(f"{error.name} is not installed: training needs `pip install 'sahpathi[train]'`.") from None
+    from inference.errors import InferenceError
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SetupError(f"{error.name} is not installed: training needs `pip install 'sahpathi[train]'`.") from None
+    except (TrainingError, InferenceError) as error:
+        raise SetupError(str(error)) from error
+
+
+def _recipe(name: str, **overrides: object) -> Recipe:
+    from training.recipe import recipe
+
+    return recipe(name, **overrides)
+
+
+def _section(arguments: T | None, recipe: str, name: str) -> T:
+    if arguments is None:
+        raise SetupError(f"The recipe {recipe} has no section {name!r}.")
+    return arguments
+
+
+def _pairs(places: Sequence[Path]) -> list[Example]:
+    from training.data import read
+
+    files = [file for place in places for file in (sorted(place.glob("*.jsonl")) if place.is_dir() else [place])]
+    if not files:
+        raise SetupError(f"There are no .jsonl files in {', '.join(map(str, places))}.")
+    return read(*files)
+
+
+def _reviewed() -> list[Example]:
+    from training.from_log import Reviewed, from_log
+
+    def row(answer: StoredAnswer) -> Reviewed:
+        text = answer.correction or answer.text
+        return Reviewed(answer.question, tuple(answer.passages), text, answer.subject or "general", answer.language)
+
+    answers = with_store(lambda store: store.reviewed())
+    if not answers:
+        raise SetupError("No answer has been reviewed yet: approve or correct some at /dashboard first.")
+    if len(answers) < FEW:
+        errors.print(f"[yellow]Only {len(answers)} reviewed answers: expect little from fewer than {FEW}.[/yellow]")
+    return from_log([row(answer) for answer in answers if answer.passages])
+
+
+def _adapter(settings: Settings, arguments: SftArguments, examples: list[Example]) -> AdapterCard:
+    """Train, then score beside the base model."""
+    from inference.adapters import Shelf
+    from training.data import of_split
+    from training.registry import score
+    from training.sft import sft as run
+
+    shelf = Shelf(arguments.adapters)
+    with _bench(settings, arguments.base, shelf, examples) as (engine, retrieve, check):
+        card = run(arguments, examples, retrieve)
+        if of_split(examples, "test", "dev"):
+            return score(card, engine, shelf, examples, retrieve, check)
+    errors.print("[yellow]No example is held out, so the adapter has no scores.[/yellow]")
+    return card
+
+
+@contextmanager
+def _bench(
+    settings: Settings, base: Path, shelf: Shelf, examples: Sequence[Example]
+) -> Iterator[tuple[Engine, Retrieve, Check]]:
+    """The engine, retrieval and grounding check that examples are learned and scored with, as at serving time."""
+    from inference.engine import Engine
+    from rag.embed import Embedder
+    from rag.ground import Grounding
+    from training.evals.answers import by_grounding
+
+    questions = [example.question for example in examples if not example.passages]
+    passages = asyncio.run(_retrieved(settings, questions)) if questions else {}
+    engine = Engine(base, shelf, threads=settings.model.threads)
+    check = by_grounding(Grounding(Embedder(settings.retrieval.embedding_model)))
+    yield engine, lambda question: passages.get(question, []), check
+
+
+async def _retrieved(settings: Settings, questions: Sequence[str]) -> dict[str, list[str]]:
+    """What the books hold on each question, from an index of its own: the service may be using the other one."""
+    from bot.compose import opened_library
+
+    with tempfile.TemporaryDirectory(prefix="sahpathi-") as folder:
+        apart = settings.model_copy(update={"home": Path(folder), "chroma_url": None})
+        async with opened_library(apart) as library:
+            return {
+                question: [passage.text for passage in (await library.retrieve(question)).passages]
+                for question in questions
+            }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
@@ -15,12 +14,8 @@ from playwright.async_api import Route as Exchange
 from bot.ports import Answer, Route
 from bot.store import Store
 from tests.served import PHOTOSYNTHESIS, WRITTEN, School, serving
+from tests.servers import CHROMIUM, CHROMIUM_FLAGS, NO_CHROMIUM
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 expect.set_options(timeout=20_000)  # a busy machine is not a broken page
 PHONE = {"width": 360, "height": 740}
 PLACE = "Science, Class 7 · Photosynthesis, How Plants Make Food · page 2"
@@ -28,7 +23,7 @@ CAUTIOUS = replace(WRITTEN, confidence=0.3, caution="I'm not very sure. Please v
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found: install chromium or google-chrome"),
+    pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM),
 ]
 
 
@@ -48,7 +43,7 @@ async def address(school: School) -> AsyncIterator[str]:
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*CHROMIUM_FLAGS])
         yield browser
         await browser.close()
 

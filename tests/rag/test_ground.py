@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from rag.embed import Embedder
+from rag.ground import Grounding
+from rag.passage import Passage
+
+MakePassage = Callable[..., Passage]
+
+PLANTS = (
+    "Photosynthesis is the process by which green plants make food from carbon dioxide and water, using sunlight. "
+    "Photosynthesis takes place mainly in the leaves.\n"
+    "Photosynthesis stops at night because there is no sunlight. Plants respire all the time."
+)
+GLASS = (
+    "Window panes are made of clear glass. Clear glass is transparent. Wood, metal and a steel tiffin box are opaque."
+)
+
+
+@pytest.fixture
+def grounding(embedder: Embedder) -> Grounding:
+    return Grounding(embedder)
+
+
+@pytest.fixture
+def held(make_passage: MakePassage) -> list[Passage]:
+    return [make_passage(GLASS, page=13), make_passage(PLANTS, page=1)]
+
+
+def test_each_sentence_is_judged_in_order(grounding: Grounding, held: list[Passage]) -> None:
+    answer = (
+        "Green plants make food from carbon dioxide and water. The moon is made of cheese. Plants respire all the time."
+    )
+    supports = grounding.check(answer, held, "How do plants live?")
+    assert [support.sentence for support in supports] == [
+        "Green plants make food from carbon dioxide and water.",
+        "The moon is made of cheese.",
+        "Plants respire all the time.",
+    ]
+    assert [support.passage for support in supports] == [held[1], None, held[1]]
+    assert supports[0].evidence == PLANTS.split(". ")[0] + "."
+    assert supports[1].evidence == ""
+    assert all(0.0 <= support.score <= 1.0 for support in supports)
+    assert min(supports[0].score, supports[2].score) > supports[1].score
+
+
+def test_clauses_may_stand_on_two_sentences_of_one_passage(grounding: Grounding, held: list[Passage]) -> None:
+    (support,) = grounding.check("Clear glass is transparent, and a steel tiffin box is opaque.", held, "")
+    assert support.passage == held[0]
+    assert support.evidence == "Clear glass is transparent. Wood, metal and a steel tiffin box are opaque."
+
+
+def test_clauses_may_not_stand_on_two_passages(grounding: Grounding, held: list[Passage]) -> None:
+    (support,) = grounding.check("Clear glass is transparent, and plants respire all the time.", held, "")
+    assert support.passage is None
+
+
+def test_what_the_student_asserts_is_no_evidence(grounding: Grounding, held: list[Passage]) -> None:
+    (support,) = grounding.check("Photosynthesis takes place in the roots.", held, "Does it take place in the roots?")
+    assert support.passage is None
+
+
+def test_words_in_the_right_order_are_not_enough(grounding: Grounding, make_passage: MakePassage) -> None:
+    held = [make_passage("A verb is a word that shows an action or a state of being.")]
+    (support,) = grounding.check("And, but, or and because are shows.", held, "What are conjunctions?")
+    assert support.passage is None
+
+
+def test_nothing_is_supported_by_nothing(grounding: Grounding, held: list[Passage]) -> None:
+    assert grounding.check("", held, "") == []
+    (support,) = grounding.check("Plants respire all the time.", [], "")
+    assert (support.passage, support.score) == (None, 0.0)

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from rag.embed import Embedder
+from rag.ground import Grounding
+from rag.index import Index
+from rag.passage import Passage, Quote
+from rag.quote import DANGLING
+from rag.retrieve import retrieve
+from rag.sentences import split
+
+MakePassage = Callable[..., Passage]
+
+QUESTIONS = [
+    "What is photosynthesis?",
+    "photosynthesis",
+    "Why are leaves green?",
+    "What are stomata?",
+    "How do plants store food?",
+    "Does photosynthesis stop at night?",
+    "What is evaporation?",
+    "How are clouds made?",
+    "How does a matka keep water cool?",
+    "What is the difference between a flood and a drought?",
+    "What is a linear equation?",
+    "How do I solve 5x - 7 = 2x + 8?",
+    "What is transposing?",
+    "When did India become free?",
+    "What was the Dandi March?",
+    "Who was Subhas Chandra Bose?",
+    "Why did Gandhi call off the Non-Cooperation Movement?",
+    "What is an echo?",
+    "Can sound travel through a vacuum?",
+    "How can we reduce noise pollution?",
+    "How far away is lightning when thunder comes after 3 seconds?",
+]
+
+
+@pytest.fixture(scope="module")
+def quotes(index: Index, embedder: Embedder) -> dict[str, Quote]:
+    grounding = Grounding(embedder)
+    made = {}
+    for question in QUESTIONS:
+        vector = embedder.embed([question])[0]
+        quote = grounding.quote(question, retrieve(index, question, vector).passages, vector)
+        assert quote is not None, question
+        made[question] = quote
+    return made
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("What is photosynthesis?", "Photosynthesis is the process by which green plants make food"),
+        ("photosynthesis", "Photosynthesis is the process by which green plants make food"),
+        ("Why are leaves green?", "they contain chlorophyll"),
+        ("What are stomata?", "tiny pores"),
+        ("Does photosynthesis stop at night?", "Photosynthesis stops at night because there is no sunlight."),
+        ("What is evaporation?", "liquid water changes into water vapour"),
+        ("How does a matka keep water cool?", "takes heat from the pot"),
+        ("How do I solve 5x - 7 = 2x + 8?", "so x = 5."),
+        ("When did India become free?", "15 August 1947"),
+        ("Why did Gandhi call off the Non-Cooperation Movement?", "firmly against violence"),
+        ("Can sound travel through a vacuum?", "Sound cannot travel through a vacuum."),
+        ("How can we reduce noise pollution?", "Drivers should use the horn only when it is needed."),
+        ("How far away is lightning when thunder comes after 3 seconds?", "1,020 m"),
+    ],
+)
+def test_the_quote_answers(quotes: dict[str, Quote], question: str, told: str) -> None:
+    assert told in quotes[question].text
+
+
+def test_quotes_are_the_book_word_for_word_and_in_its_order(quotes: dict[str, Quote]) -> None:
+    for quote in quotes.values():
+        book = split(quote.passage.text)
+        places = [book.index(sentence) for sentence in split(quote.text)]
+        assert places == sorted(set(places))
+
+
+def test_quotes_stand_alone(quotes: dict[str, Quote]) -> None:
+    for question, quote in quotes.items():
+        sentences = split(quote.text)
+        is_example = sentences[0].startswith("Example")
+        assert is_example or len(sentences) <= 3, question
+        assert not DANGLING.match(sentences[0]), question
+        assert quote.text[-1] in '.!”"', question
+        assert not re.search(r"\*\*|^#|\|", quote.text), question
+
+
+@pytest.fixture
+def grounding(embedder: Embedder) -> Grounding:
+    return Grounding(embedder)
+
+
+def test_a_sentence_that_leans_on_another_brings_it_along(grounding: Grounding, make_passage: MakePassage) -> None:
+    held = [make_passage("Cotton is a soft fibre. It grows around the seeds of the cotton plant.\nJute is strong.")]
+    quote = grounding.quote("Where does cotton grow on the plant, around seeds?", held)
+    assert quote is not None
+    assert quote.text == "Cotton is a soft fibre. It grows around the seeds of the cotton plant."
+
+
+def test_a_paragraph_does_not_lean_on_the_one_before(grounding: Grounding, make_passage: MakePassage) -> None:
+    held = [make_passage("Jute is strong.\nIt grows around the seeds of the cotton plant.")]
+    quote = grounding.quote("What grows around the seeds of the cotton plant?", held)
+    assert quote is None or "It grows" not in quote.text
+
+
+def test_questions_rows_and_introductions_are_not_quoted(grounding: Grounding, make_passage: MakePassage) -> None:
+    held = [
+        make_passage(
+            "What colour is litmus in acid?\nIndicator: Litmus; In acid: red; In base: blue.\n"
+            "Litmus turns red in acid.\nThese are the colours of litmus in acid:"
+        )
+    ]
+    quote = grounding.quote("What colour is litmus in acid?", held)
+    assert quote is not None
+    assert quote.text == "Litmus turns red in acid."
+
+
+def test_a_worked_example_is_quoted_whole(grounding: Grounding, make_passage: MakePassage) -> None:
+    example = (
+        "Example 4. Find 35% of 800. Write the percentage over 100. Multiply by the quantity. "
+        "So 35/100 × 800 = 35 × 8 = 280. So 280 pupils play cricket."
+    )
+    held = [make_passage(f"Percent means out of a hundred.\n{example}")]
+    quote = grounding.quote("Find 35% of 800", held)
+    assert quote is not None
+    assert quote.text == example
+
+
+def test_nothing_close_means_no_quote(grounding: Grounding, make_passage: MakePassage) -> None:
+    assert grounding.quote("Who won the cricket world cup?", [make_passage("Ice melts at 0 °C.")]) is None
+    assert grounding.quote("What is ice?", []) is None
