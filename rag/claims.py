@@ -2,7 +2,12 @@
 
 Two sentences that differ in a number, a name, a "not" or in who does what are near in every embedding, yet contradict
 each other. So the rule is strict: the book's sentence must hold every content word and every number of the claim, in
-the same order, and deny as often as it does. Of the 814 sentences of the shipped answers 94 in 100 pass as they stand.
+the same order, and deny as often as it does.
+
+Measured on the 814 sentences of the shipped answers with the passages of their pages, similarity included (rag.ground):
+0.914 supported. Accepted wrongly: 0 of 165 with a number changed, 0 of 481 negated, 2 of 483 with an opposite put in,
+3 of 754 with two words exchanged, 6 of 805 with another word of the page (four only change a plural), 0 of 814 against
+another chapter.
 """
 
 from __future__ import annotations
@@ -11,12 +16,10 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from rag.words import FUNCTION_WORDS, stem, words
+from rag.words import FUNCTION_WORDS, lexicon, stem, words
 
 # Small words that change what is claimed: "only", "into" for "out of".
-TELLING = frozenset(
-    ("only", "every", "each", "both", "same", "some", "up", "down", "over", "out", "into", "must", "any", "very", "too")
-)
+TELLING = lexicon("only every each both same some up down over out into must any very too")
 UNTELLING = (FUNCTION_WORDS - TELLING) | {"yes", "called", "means", "mean", "known"}
 OPENING = re.compile(
     r"(?:(?:yes|no|for example|for instance),\s+|(?:so|also|then|thus|hence|therefore),?\s+)+", re.IGNORECASE
@@ -29,34 +32,14 @@ SHORTEST_CLAUSE = 3  # content words; less is too little to recognise a sentence
 
 # A minus sign belongs to the number that it touches, unless it joins it to what stands before.
 NUMBER = re.compile(r"(?:(?<![\w)])[-−])?\d[\d,]*(?:\.\d+)?")
-NUMBER_WORDS = {
-    word: str(value)
-    for value, word in enumerate(
-        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-    )
-}
-NEGATIONS = frozenset(
-    (
-        "not",
-        "no",
-        "non",
-        "never",
-        "cannot",
-        "without",
-        "neither",
-        "nor",
-        "none",
-        "nothing",
-        "nobody",
-        "nowhere",
-        "hardly",
-    )
-)
-AUXILIARIES = frozenset(("is", "are", "was", "were", "has", "have", "had", "does", "do", "did", "can", "will", "may"))
+NUMBERS_IN_WORDS = "zero one two three four five six seven eight nine ten eleven twelve"
+NUMBER_WORDS = {word: str(value) for value, word in enumerate(NUMBERS_IN_WORDS.split())}
+NEGATIONS = lexicon("not no non never cannot without neither nor none nothing nobody nowhere hardly")
+AUXILIARIES = lexicon("is are was were has have had does do did can will may")
 
 
 def clauses(sentence: str) -> list[str]:
-    """The clauses of a sentence that each say enough to be checked alone; the sentence itself when it has but one."""
+    """The clauses of a sentence that each say enough to be checked alone; none when it has but one."""
     parts = CLAUSE.split(bare(sentence))
     return parts if len(parts) > 1 and all(len(telling(part)) >= SHORTEST_CLAUSE for part in parts) else []
 

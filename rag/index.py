@@ -96,7 +96,7 @@ class Index:
         host, port = parts.hostname or url, parts.port or (443 if secure else 8000)
         try:
             client = _client(chromadb.HttpClient(host=host, port=port, ssl=secure, settings=_settings()))
-            if (session := _session(client)) is not None:
+            for session in _sessions(client):
                 session.timeout = httpx.Timeout(PATIENCE)
             return cls(client, None)
         except (ChromaError, httpx.HTTPError, ValueError) as error:
@@ -104,9 +104,9 @@ class Index:
 
     def close(self) -> None:
         """Release Chroma and the lock."""
-        session = _session(self._client)
+        sessions = _sessions(self._client)
         self._client.close()
-        if session is not None:
+        for session in sessions:
             session.close()
         if self._lock is not None:
             self._lock.release()
@@ -273,9 +273,10 @@ def _client(made: object) -> Client:
     return cast("Client", made)
 
 
-def _session(client: Client) -> httpx.Client | None:
-    """The connection to a server. Chroma neither bounds its waiting nor closes it, so we reach inside for it."""
-    return cast("httpx.Client | None", getattr(client._server, "_session", None))
+def _sessions(client: Client) -> list[httpx.Client]:
+    """The connections to a server. Chroma neither bounds their patience nor closes them, so we reach inside."""
+    servers = (client._server, getattr(client._admin_client, "_server", None))
+    return [session for server in servers if (session := getattr(server, "_session", None)) is not None]
 
 
 def _settings() -> Any:

@@ -107,13 +107,13 @@ class Library:
         """Read the textbooks under `roots`, and index them when they, the model or the index's layout changed.
 
         `progress(done, total)` is called in the event loop. Questions are answered between the steps of a build, from
-        the old index. A textbook that cannot be read is reported and left out.
+        the old index. A textbook that cannot be read is reported and left out; when none can, the index stays as it is.
         """
         async with self._indexing:
             began = time.perf_counter()
             books, errors = await asyncio.to_thread(read_library, *roots)
             passages = await asyncio.to_thread(_passages, books)
-            stale = force or await self._run(lambda: self._is_stale(passages))
+            stale = bool(passages) and (force or await self._run(lambda: self._is_stale(passages)))
             if stale:
                 await self._build(passages, progress)
             seconds = time.perf_counter() - began

@@ -11,12 +11,15 @@ from rag.passage import Passage, Retrieval
 from rag.words import content, topic
 
 POOL = 30
-# Share of the question's topic words in the passage, against similarity. Measured: it separates questions that sound
-# like the book but are not in it (0.80 -> 0.95 recognised at equal refusals); idf weights added nothing.
+# Share of the question's topic words in the passage, against similarity. It separates questions that sound like the
+# book but are not in it: 0.80 -> 0.95 of them recognised at equal refusals. Weights by rarity added nothing.
 WORDS = 0.2
-# A passage below this does not answer.
+# A passage below this does not answer. Measured on the shipped chapters: refused 2 of 340 questions of data/qa and 3 of
+# 80 loosely worded ones; recognised 60 of 60 questions far from the books, 57 of 60 school questions that the books do
+# not treat, and 50 of 50 of both kinds that were asked only after the value was set.
 FOUND_AT = 0.54
 # Key terms and summaries repeat the lesson in fewer words: cited only when the lesson itself is no better.
+# (The cited page comes first for 0.86 of data/qa without the penalty, for 0.96 with it.)
 REVIEW = frozenset({"key terms", "summary"})
 REVIEW_PENALTY = 0.06
 # For the student's own class and for the subject at hand. It orders, and never hides, what other classes' books say.

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-
-def _lexicon(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
+from rag.words import lexicon
 
 # A full stop after one of these never ends a sentence ...
-TITLES = _lexicon("mr mrs ms dr prof st smt shri sri gen col capt lt sgt hon rev e.g i.e viz cf vs approx")
+TITLES = lexicon("mr mrs ms dr prof st smt shri sri gen col capt lt sgt hon rev e.g i.e viz cf vs approx")
 # ... nor after these when a number follows: "No. 4", "Rs. 20", "Fig. 2.1" ...
-BEFORE_NUMBER = _lexicon("no nos rs re fig figs p pp vol ch art sec eq ex q ans")
+BEFORE_NUMBER = lexicon("no nos rs re fig figs p pp vol ch art sec eq ex q ans")
 # ... nor after a label or the number of a list item: "Example 3. Solve ...", "2. Cover the leaf."
 LABEL = re.compile(
     r"(?:^|[\s(])(?:example|figure|fig|table|activity|exercise|step|question|part|chapter) \d+$", re.IGNORECASE
@@ -21,12 +18,12 @@ LABEL = re.compile(
 ENUMERATOR = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})$")
 # A single capital before a full stop is an initial ("W. C. Bonnerjee") unless the next word can only open a sentence
 # ("written as N. The newton ...") or the word before it says that the letter is a name ("vitamin C. Oranges ...").
-OPENERS = _lexicon(
+OPENERS = lexicon(
     "a an the this that these those it its he she we you they i in on at by for from to of with as and but or so if "
     "when while where why how what which who there here then thus hence therefore because since after before both each "
     "every all some many most one two three for let find solve add divide multiply subtract no not our your their"
 )
-NAMES_A_LETTER = _lexicon("as is are be vitamin point points class section type unit called letter line")
+NAMES_A_LETTER = lexicon("as is are be vitamin point points class section type unit called letter line")
 
 _STOP = re.compile(r"(?:[.!?]+|…)[\"'”’)\]]*(?=\s|$)|[।॥][\"'”’)\]]*")
 _LAST_WORD = re.compile(r"[\w.'’-]+$")

@@ -10,12 +10,13 @@ import snowballstemmer
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
-def _lexicon(words: str) -> frozenset[str]:
+def lexicon(words: str) -> frozenset[str]:
+    """A set of words, written as one line."""
     return frozenset(words.split())
 
 
 # Words that say nothing about the subject matter, in English and romanised Hindi.
-FUNCTION_WORDS = _lexicon(
+FUNCTION_WORDS = lexicon(
     "a an the is are was were be been being am do does did done of in on at by for from to with during through as and "
     "or but if so than that this these those it its he she they we you i me my our us your their his her him them who "
     "whom whose can could will would shall should may might must have has had there here into out up down over also "
@@ -23,7 +24,7 @@ FUNCTION_WORDS = _lexicon(
     "which what how why kya hai hain ka ki ke ko se mein hota hoti hote kaise kyon kyun aur ye yeh woh"
 )
 # Words of asking, which a passage that answers need not hold.
-ASKING_WORDS = _lexicon(
+ASKING_WORDS = lexicon(
     "explain tell about give define definition describe meaning means mean difference between name write please "
     "example examples called call happen happens many much most kind get got make made use used one two more say said "
     "know help understand question answer batao bataiye samjhao samjhaiye matlab"

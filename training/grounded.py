@@ -101,8 +101,10 @@ class Maker:
         document = (
             self._pair(rng, words) if self._pairs and words >= _PAIR and rng.random() < 0.5 else self._made(rng, words)
         )
-        if rng.random() < self._disguised or self._is_held_out(document.question):
-            return disguise(document, rng, self._vocabulary)
+        if self._is_held_out(document.question):
+            return disguise(document, rng, self._vocabulary, share=1.0)
+        if rng.random() < self._disguised:
+            return disguise(document, rng, self._vocabulary, share=rng.uniform(0.5, 1.0))
         return document
 
     def _made(self, rng: random.Random, words: int) -> Grounded:
@@ -195,15 +197,14 @@ def _gold(example: Example, passages: Sequence[Passage]) -> list[str]:
     ]
 
 
-def disguise(document: Grounded, rng: random.Random, vocabulary: Sequence[str]) -> Grounded:
-    """The same document about other things: each content word becomes another word, each digit another digit.
+def disguise(document: Grounded, rng: random.Random, vocabulary: Sequence[str], share: float = 1.0) -> Grounded:
+    """The same document about other things: a `share` of its content words become other words, digits other digits.
 
     The swap is the same everywhere in the document; plural s and capitals are kept. A word becomes a real one from
     `vocabulary` or, one time in four, a made-up one. Digits swap too, so that a date has to be read and not recalled.
     """
     swaps: dict[str, str] = {}
     digits = dict(zip("0123456789", rng.sample("0123456789", 10), strict=True))
-    share = rng.uniform(0.5, 1.0)  # how many of the words are swapped
 
     def swap(match: re.Match[str]) -> str:
         word = match.group()
@@ -211,7 +212,7 @@ def disguise(document: Grounded, rng: random.Random, vocabulary: Sequence[str]) 
         if word.lower() in UNCHANGED:
             return word
         if root not in swaps:
-            swaps[root] = _stranger(rng, vocabulary) if rng.random() < share else root
+            swaps[root] = _stranger(rng, vocabulary, root) if rng.random() < share else root
         new = swaps[root] + word.lower()[len(root) :]
         return new.upper() if word.isupper() else new.capitalize() if word[0].isupper() else new
 
@@ -232,9 +233,10 @@ def _root(word: str) -> str:
     return lower[:-1] if lower.endswith("s") and not lower.endswith(("ss", "us", "is")) and len(lower) > 3 else lower
 
 
-def _stranger(rng: random.Random, vocabulary: Sequence[str]) -> str:
-    if rng.random() < 0.75:
-        return rng.choice(vocabulary)
+def _stranger(rng: random.Random, vocabulary: Sequence[str], word: str) -> str:
+    """Another word than `word`: mostly a real one, else one made up."""
+    if rng.random() < 0.75 and (new := rng.choice(vocabulary)) != word:
+        return new
     return "".join(
         rng.choice("bcdfghjklmnprstvz") + rng.choice("aeiou") for _ in range(rng.randint(2, 3))
     ) + rng.choice("nrlmt")

@@ -53,7 +53,9 @@ class Trainee:
             target_modules=linear_layers(base),
             task_type="CAUSAL_LM",
         )
-        self.model = get_peft_model(base, config).to(self.device)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)  # PEFT's use
+            self.model = get_peft_model(base, config).to(self.device)
 
     def train(self, conversations: Sequence[Sequence[Message]], report: OnProgress) -> None:
         """Train on the assistant's words alone. `report` is called at every step."""

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
+from inference.adapters import Shelf
+from inference.engine import Engine
+from inference.generation import Decoding
+from inference.prompt import grounded
+from training.errors import RecipeError, TrainingError
+from training.pretrain import PretrainArguments, build_model, pretrain
+from training.progress import Progress
+from training.recipe import recipe
+
+
+class Killed(BaseException):
+    """Stands for a kill signal: nothing catches it."""
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return dict(model.state_dict())
+
+
+def test_a_killed_run_resumed_ends_with_the_same_weights(tmp_path: Path, pretraining: Any) -> None:
+    whole = pretrain(pretraining(tmp_path / "whole"), on_progress=lambda _: None)
+
+    def kill(progress: Progress) -> None:
+        if progress.step == 5:  # one step after the checkpoint at 4
+            raise Killed
+
+    broken = pretraining(tmp_path / "broken")
+    with pytest.raises(Killed):
+        pretrain(broken, on_progress=kill)
+    assert not (tmp_path / "broken" / "model.safetensors").exists()
+    steps: list[int] = []
+    resumed = pretrain(broken, on_progress=lambda progress: steps.append(progress.step))
+    assert steps == [5, 6]
+    assert resumed.sha256 == whole.sha256
+    assert not broken.work.exists()
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path, pretraining: Any) -> None:
+    def kill(progress: Progress) -> None:
+        if progress.step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        pretrain(pretraining(tmp_path), on_progress=kill)
+    with pytest.raises(TrainingError, match="other arguments"):
+        pretrain(pretraining(tmp_path, learning_rate=0.5), on_progress=lambda _: None)
+
+
+def test_it_learns(tmp_path: Path, pretraining: Any) -> None:
+    losses: list[float] = []
+    args = pretraining(tmp_path, steps=60, short_steps=60, grounded=0.0, learning_rate=5e-3, evaluate_every=60)
+    report = pretrain(args, on_progress=lambda progress: losses.append(progress.loss))
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+    assert report.tokens == 60 * 512
+    assert 0.0 <= report.copied <= 1.0
+
+
+def test_what_is_saved_is_what_the_engine_serves(base: Path, tmp_path: Path) -> None:
+    assert max(path.stat().st_size for path in base.iterdir()) < 15 * 2**20
+    assert {path.stat().st_mode & 0o777 for path in base.iterdir()} == {0o644}
+    engine = Engine(base, Shelf(tmp_path), threads=1, dtype="float32", device="cpu")
+    assert engine.context == 512
+    messages = grounded("What is sound?", ["Sound is energy."])
+    answer = engine.generate(messages, decoding=Decoding(temperature=0, max_new_tokens=3), on_text=lambda _: True)
+    assert answer.tokens in {1, 2, 3}
+
+
+def test_no_tokenizer_is_an_error(tmp_path: Path, base: Path, pretraining: Any) -> None:
+    args = pretraining(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(TrainingError, match="no tokenizer"):
+        pretrain(args)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden": 30, "heads": 4},
+        {"heads": 4, "kv_heads": 3},
+        {"hidden": 12, "heads": 4},  # 3 dimensions a head: RoPE turns pairs
+        {"layers": 1},
+        {"short": 2048},
+        {"batch_tokens": 100},
+        {"warmup": 1500, "steps": 1000, "short_steps": 10},
+        {"short_steps": 9999},
+        {"grounded": 1.1},
+        {"validation": 0.0},
+        {"precision": "float16"},
+        {"device": "tpu"},
+        {"learning_rate": 0.0},
+        {"threads": -1},
+    ],
+)
+def test_bad_combinations_are_rejected(changes: dict[str, Any]) -> None:
+    folder = Path("somewhere")
+    with pytest.raises(RecipeError):
+        PretrainArguments(folder, folder, folder, **changes)
+
+
+def copied(model: LlamaForCausalLM, vocabulary: int) -> float:
+    """The share of a repeated random sequence that is predicted right the second time."""
+    ids = torch.randint(3, vocabulary, (100,), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        predicted = model(torch.cat([ids, ids]).unsqueeze(0)).logits[0].argmax(dim=-1)
+    return float((predicted[100:-1] == ids[1:]).float().mean())
+
+
+def test_the_shipped_recipe_starts_able_to_copy_and_noise_does_not(base: Path) -> None:
+    args = recipe("base-cpu").pretrain
+    assert args is not None
+    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
+    able, unable = (build_model(replace(args, copying=copying), tokenizer) for copying in (True, False))
+    assert copied(able, len(tokenizer)) > 0.5
+    assert copied(unable, len(tokenizer)) < 0.1
