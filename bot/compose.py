@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.channels.page import PageChannel
-from bot.errors import GenerationError, SahpathiError, SetupError
+from bot.errors import GenerationError, IndexMismatch, SahpathiError, SetupError
 from bot.limiter import Limiter
 from bot.live import MemoryLive, RedisLive
 from bot.metrics import Metrics
@@ -272,7 +272,7 @@ async def opened_library(
     settings: Settings, *, rebuild: bool = False, progress: Callable[[int, int], None] | None = None
 ) -> AsyncIterator[Library]:
     """The textbooks, indexed when they changed. Raises SetupError: index in use, or made by another model."""
-    from rag.errors import RagError
+    from rag.errors import EmbeddingMismatch, RagError
     from rag.library import Library
 
     place = str(settings.chroma_url) if settings.chroma_url else settings.home / "index"
@@ -280,6 +280,8 @@ async def opened_library(
         library = await Library.open(
             place, embedding_model=settings.retrieval.embedding_model, threads=1, any_model=rebuild
         )
+    except EmbeddingMismatch as error:
+        raise IndexMismatch(str(error)) from error
     except RagError as error:
         raise SetupError(str(error)) from error
     try:

@@ -257,6 +257,10 @@ class Grounder(Protocol):
         """One Support a sentence of `text`, in order."""
         ...
 
+    def complete(self, text: str) -> int:
+        """How much of a growing text, in characters, is whole sentences."""
+        ...
+
     async def quote(self, question: str, passages: Sequence[Passage]) -> Quote | None:
         """The one to three sentences that answer best, from one passage; None when none is close enough."""
         ...

@@ -7,7 +7,6 @@ is checked sentence by sentence while it is written; a sentence is shown only on
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
@@ -41,7 +40,6 @@ from bot.replies import Replies
 logger = logging.getLogger(__name__)
 
 Publish = Callable[[str], Awaitable[None]]
-SENTENCE_END = re.compile(r"[.!?।][\"'”’)\]]*\s")
 CAUTION_BELOW = 0.5
 UNREADABLE = frozenset({"photo", "voice", "sticker", "document", "video", "location", "contact"})
 UNSAFE = Verdict(Action.REFUSE, "safety_error", "safety_error")
@@ -199,7 +197,7 @@ class Tutor:
                 if not open_:
                     continue  # the rest is not shown; its Generation still tells how sure the model was
                 pending += piece
-                cut = _last_end(pending)
+                cut = self.grounder.complete(pending)
                 if cut:
                     complete, pending = pending[:cut], pending[cut:]
                     open_ = await self._keep(complete, passages, question, kept, publish)
@@ -271,12 +269,6 @@ def _unsupported(kind: str) -> str:
 def quote_confidence(quote: Quote | None) -> float:
     """How sure we are that a quote answers: the passage's similarity to the question. To be calibrated."""
     return min(1.0, max(0.0, quote.passage.score)) if quote else 0.0
-
-
-def _last_end(text: str) -> int:
-    """Where the last complete sentence of `text` ends, 0 when none does."""
-    ends = [match.end() for match in SENTENCE_END.finditer(text)]
-    return ends[-1] if ends else 0
 
 
 def _sources(draft: Draft | None, quote: Quote | None) -> tuple[Source, ...]:

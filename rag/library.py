@@ -24,6 +24,7 @@ from rag.index import LAYOUT, Index, Progress, Stamp, fingerprint
 from rag.ingest import Textbook, read_library
 from rag.passage import Passage, Quote, Retrieval, Support
 from rag.retrieve import FOUND_AT, retrieve
+from rag.sentences import complete
 
 REMEMBERED_QUESTIONS = 256
 
@@ -138,6 +139,10 @@ class Library:
     async def check(self, text: str, passages: Sequence[Passage], question: str) -> list[Support]:
         """One Support for each sentence of `text`, in order."""
         return await self._run(lambda: self._grounding.check(text, passages, question))
+
+    def complete(self, text: str) -> int:
+        """How much of a growing text, in characters, is whole sentences."""
+        return complete(text)
 
     async def quote(self, question: str, passages: Sequence[Passage]) -> Quote | None:
         """The sentences of one passage that answer best, word for word; None when none is close enough."""

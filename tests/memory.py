@@ -120,6 +120,9 @@ class MemoryLibrary:
             for sentence, passage in zip(sentences, found, strict=True)
         ]
 
+    def complete(self, text: str) -> int:
+        return text.rfind(". ") + 2 if ". " in text else 0
+
     async def quote(self, question: str, passages: Sequence[Passage]) -> Quote | None:
         return Quote(passages[0].text.split(".")[0] + ".", passages[0]) if self.quotable else None
 

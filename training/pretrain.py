@@ -70,7 +70,7 @@ class PretrainArguments:
     kv_heads: int = 2
     feed_forward: int = 704
     context: int = 1024
-    rope_theta: float = 1e6
+    rope_theta: float = 1e7
     copying: bool = True
     steps: int = 1400
     batch_tokens: int = 2048
