@@ -10,8 +10,7 @@ SahpathiError
 ├── GenerationError            no text could be generated; the tutor quotes the book instead
 ├── LeaseLost                  another worker owns the conversation now; what we were about to commit must not be
 ├── ForgedRequest              a webhook whose signature or secret is wrong (403)
-├── UnknownShape               a webhook we verified but do not understand (200, counted)
-└── InvalidQuestion            empty or far too long; `key` names the kind reply
+└── UnknownShape               a webhook we verified but do not understand (200, counted)
 """
 
 from __future__ import annotations
@@ -77,11 +76,3 @@ class UnknownShape(SahpathiError):
     def __init__(self, kind: str) -> None:
         super().__init__(f"unknown webhook kind: {kind}")
         self.kind = kind
-
-
-class InvalidQuestion(SahpathiError):
-    """Empty or too long. `key` names the localised reply."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
-        self.key = key

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
-from bot.errors import GenerationError, InvalidQuestion
+from bot.errors import GenerationError
 from bot.language import detect
 from bot.ports import (
     Action,
@@ -112,19 +112,22 @@ class Tutor:
         language = turn.profile.language or detect(turn.text)
         if turn.kind is Kind.UNSUPPORTED:
             return self._fixed(_unsupported(turn.text), Route.SMALLTALK, language, watch)
-        try:
-            question = self._readable(turn.text)
-        except InvalidQuestion as error:
-            return self._fixed(error.key, Route.REFUSED, language, watch)
+        question = " ".join(turn.text.split())
+        if not question:
+            return self._fixed("empty_question", Route.REFUSED, language, watch)
         with watch.stage("screen"):
             verdict = await self._screen(self.safety.screen_question, question)
         if verdict.action is not Action.ALLOW:
             return self._declined(verdict, language, watch)
+        if len(question) > self.longest_question:  # after the screening: a child in distress may write at length
+            return self._fixed("too_long", Route.REFUSED, language, watch)
         if turn.kind is Kind.COMMAND:
             return self.command(turn)
         if (met := self.everyday(question)) is not None:
             route, key = met
             return self._fixed(key, route, language, watch)
+        if not any(character.isalnum() for character in question):
+            return self._fixed("rephrase", Route.SMALLTALK, language, watch)
         with watch.stage("retrieve"):
             found = await self.retriever.retrieve(
                 question, class_level=turn.profile.class_level, subject=turn.profile.subject, k=self.passages
@@ -227,16 +230,6 @@ class Tutor:
         except Exception:  # fails closed, whatever broke
             logger.exception("the safety filter failed")
             return UNSAFE
-
-    def _readable(self, text: str) -> str:
-        question = " ".join(text.split())
-        if not any(character.isalnum() for character in question):
-            if question:  # an emoji or "??": for the everyday replies to judge
-                return question
-            raise InvalidQuestion("empty_question")
-        if len(question) > self.longest_question:
-            raise InvalidQuestion("too_long")
-        return question
 
     def _declined(self, verdict: Verdict, language: str, watch: Watch) -> Answer:
         route = Route.ESCALATED if verdict.action is Action.ESCALATE else Route.REFUSED

@@ -8,6 +8,8 @@ from bot.compose import Services
 from bot.dashboard import routes as dashboard
 from bot.web import chat, health, webhooks
 
+LONGEST_BODY = 20_000  # characters; the tutor itself screens, then asks for a shorter question
+
 
 def create_app(services: Services) -> FastAPI:
     """Everything this process serves."""
@@ -21,7 +23,7 @@ def create_app(services: Services) -> FastAPI:
             live=services.live,
             admit=services.limiter.admit,
             say=services.replies.say,
-            max_characters=settings.limits.question_characters,
+            max_characters=LONGEST_BODY,
             chapters=services.chapters,
         )
     )

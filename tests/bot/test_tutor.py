@@ -178,6 +178,16 @@ async def test_empty_and_endless_questions_get_a_kind_word(text: str, key: str) 
     assert answer.text == REPLIES.say(key, "en")
 
 
+async def test_distress_at_length_is_heard() -> None:
+    answer = await tutor().answer(turn("Everything is wrong. " * 200 + "I am distressed"))
+    assert answer.route is Route.ESCALATED
+
+
+async def test_a_message_without_words_is_told_how_to_ask() -> None:
+    answer = await tutor().answer(turn("?? !!"))
+    assert answer.text == REPLIES.say("rephrase", "en")
+
+
 @pytest.mark.parametrize("kind", ["photo", "voice", "sticker", "something new"])
 async def test_what_cannot_be_read_is_answered_kindly(kind: str) -> None:
     answer = await tutor().answer(turn(kind, Kind.UNSUPPORTED))
