@@ -278,7 +278,7 @@ async def opened_library(
     place = str(settings.chroma_url) if settings.chroma_url else settings.home / "index"
     try:
         library = await Library.open(
-            place, embedding_model=settings.retrieval.embedding_model, threads=1, any_model=rebuild
+            place, embedding_model=settings.retrieval.embedding_model, threads=settings.model.threads, any_model=rebuild
         )
     except EmbeddingMismatch as error:
         raise IndexMismatch(str(error)) from error

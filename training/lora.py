@@ -125,7 +125,7 @@ class Trainee:
             max_length=self.context,
             assistant_only_loss=True,
             gradient_checkpointing=False,  # TRL's default trades speed for memory that a small model does not need
-            bf16=args.precision == "bfloat16",
+            bf16=args.precision == "bfloat16" or (args.precision == "auto" and has_bfloat16(self.device)),
             use_cpu=self.device == "cpu",
             dataloader_pin_memory=self.device != "cpu",
             save_strategy="no",
@@ -148,6 +148,14 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is untyp
             tokens = float(logs.get("num_tokens", 0.0))
             speed = tokens / (time.perf_counter() - self._began)
             self._report(Progress(int(state.global_step), self._steps, float(logs["loss"]), speed))
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether bfloat16 is fast on this device: processors without the instructions emulate it."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    known = torch.cpu.get_capabilities()
+    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def linear_layers(model: Any) -> list[str]:

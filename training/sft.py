@@ -33,7 +33,7 @@ class SftArguments:
     learning_rate, warmup, weight_decay, epochs, batch: AdamW; warm-up as a share of all steps, then a cosine to zero
     unanswerable:   share of extra examples whose passages belong to another question; the answer is that line which
                     says so
-    precision:      float32, or bfloat16 (autocast: only where the processor or accelerator has it)
+    precision:      float32; bfloat16 (autocast); auto: bfloat16 where the processor or accelerator has it
     device:         cpu, cuda or auto
     threads:        processor threads; 0 leaves torch's own choice
     """
@@ -52,7 +52,7 @@ class SftArguments:
     epochs: int = 8
     batch: int = 8
     unanswerable: float = 0.1
-    precision: str = "float32"
+    precision: str = "auto"
     device: str = "auto"
     seed: int = 7
     threads: int = 0
@@ -62,8 +62,8 @@ class SftArguments:
             raise RecipeError("rank, alpha, epochs, batch and learning_rate must be positive, threads 0 or more")
         if not (0 <= self.dropout < 1 and 0 <= self.warmup < 1 and 0 <= self.unanswerable <= 1):
             raise RecipeError("dropout and warmup must lie in 0..1 (1 excluded), unanswerable in 0..1")
-        if self.precision not in {"float32", "bfloat16"} or self.device not in {"auto", "cpu", "cuda"}:
-            raise RecipeError("precision must be float32 or bfloat16; device must be auto, cpu or cuda")
+        if self.precision not in {"auto", "float32", "bfloat16"} or self.device not in {"auto", "cpu", "cuda"}:
+            raise RecipeError("precision must be auto, float32 or bfloat16; device must be auto, cpu or cuda")
         try:
             adapter_id(self.subject, "0" * 64)
         except ValueError as error:

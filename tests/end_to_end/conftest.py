@@ -21,13 +21,16 @@ from tests.servers import free_port, wait_for
 
 SAHPATHI = Path(sys.executable).with_name("sahpathi")
 PAYLOADS = Path(__file__).parents[1] / "payloads"
+TEXTBOOKS = Path(__file__).parents[2] / "data" / "textbooks"
 STARTUP_SECONDS = 120
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:
-    """The environment of a service of the tests: nothing of the developer's, state in `home`."""
+    """The environment of a service of the tests: nothing of the developer's, state in `home`, books beside it."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SAHPATHI_")}
-    return clean | {"SAHPATHI_HOME": str(home), "PYTHONUNBUFFERED": "1"} | settings
+    books = home.parent / "books"
+    own = {"SAHPATHI_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+    return clean | own | ({"SAHPATHI_TEXTBOOKS": str(books)} if books.exists() else {}) | settings
 
 
 class Service:
@@ -90,8 +93,10 @@ class Service:
 
 @pytest.fixture(scope="session")
 def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home folder with the shipped textbooks indexed, to be copied by each test."""
+    """A home folder with some of the shipped textbooks indexed, to be copied by each test with the books."""
     home = tmp_path_factory.mktemp("indexed") / "home"
+    for shelf in ("class-7/science", "class-8/science"):
+        shutil.copytree(TEXTBOOKS / shelf, home.parent / "books" / shelf)
     subprocess.run(
         [str(SAHPATHI), "textbooks", "reindex"], env=environment(home), cwd=home.parent, check=True, capture_output=True
     )
@@ -102,6 +107,7 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(indexed: Path, tmp_path: Path) -> Path:
     """A fresh copy of the indexed home."""
     shutil.copytree(indexed, tmp_path / "service")
+    shutil.copytree(indexed.parent / "books", tmp_path / "books")
     return tmp_path / "service"
 
 
