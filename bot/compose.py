@@ -215,10 +215,13 @@ async def _open_channels(services: Services, stack: AsyncExitStack) -> None:
 async def _open_tutor(services: Services, stack: AsyncExitStack, say: Callable[[str], None]) -> None:
     settings = services.settings
     say("Opening the textbooks and the model ...")
-    services.library = await stack.enter_async_context(opened_library(settings))
-    services.engine = await _start_engine(settings)
-    if services.engine is not None:
-        stack.push_async_callback(services.engine.close)
+    try:
+        async with asyncio.TaskGroup() as group:  # both take seconds, and on different cores
+            starting = group.create_task(_start_engine(settings, stack))
+            services.library = await stack.enter_async_context(opened_library(settings))
+    except* SetupError as errors:
+        raise errors.exceptions[0] from None
+    services.engine = starting.result()
     services.tutor = Tutor(
         safety=SafetyFilter.load(
             PROJECT / "data" / "safety",
@@ -294,7 +297,7 @@ async def opened_library(
         await library.close()
 
 
-async def _start_engine(settings: Settings) -> EngineProcess | None:
+async def _start_engine(settings: Settings, stack: AsyncExitStack) -> EngineProcess | None:
     """The model process, or None where generation is switched off. Raises SetupError when there is no model."""
     if not settings.model.enabled:
         return None
@@ -303,11 +306,11 @@ async def _start_engine(settings: Settings) -> EngineProcess | None:
     roots = shelf(settings).roots
     model = settings.model
     engine = EngineProcess(model.base, roots, threads=model.threads, dtype=model.dtype, timeout=model.timeout)
+    stack.push_async_callback(engine.close)
     try:
         await engine.start()
         await engine.warm_up()
     except InferenceError as error:
-        await engine.close()
         raise SetupError(str(error)) from error
     return engine
 
