@@ -257,6 +257,10 @@ class Grounder(Protocol):
         """One Support a sentence of `text`, in order."""
         ...
 
+    async def answers(self, question: str, sentence: str, quote: Quote) -> bool:
+        """Whether a sentence bears on the question about as well as `quote`, the book's own best sentences."""
+        ...
+
     def complete(self, text: str) -> int:
         """How much of a growing text, in characters, is whole sentences."""
         ...

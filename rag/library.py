@@ -148,6 +148,10 @@ class Library:
         """The sentences of one passage that answer best, word for word; None when none is close enough."""
         return await self._run(lambda: self._grounding.quote(question, passages, self._vector(question)))
 
+    async def answers(self, question: str, sentence: str, quote: Quote) -> bool:
+        """Whether a sentence bears on the question about as well as the book's own best sentences."""
+        return await self._run(lambda: self._grounding.answers(question, sentence, quote.text, self._vector(question)))
+
     async def embed(self, question: str) -> Vectors:
         """The question's vector, shape (dimension,): computed once, then remembered."""
         return await self._run(lambda: self._vector(question))

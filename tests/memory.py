@@ -106,6 +106,7 @@ class MemoryLibrary:
     passages: tuple[Passage, ...] = ()
     nearby: tuple[str, ...] = ()
     quotable: bool = True
+    beside: str = ""  # a sentence that holds this is beside the point
 
     async def retrieve(
         self, question: str, *, class_level: int | None = None, subject: str | None = None, k: int = 3
@@ -119,6 +120,9 @@ class MemoryLibrary:
             Support(sentence, passage, sentence if passage else "", 0.9 if passage else 0.1)
             for sentence, passage in zip(sentences, found, strict=True)
         ]
+
+    async def answers(self, question: str, sentence: str, quote: Quote) -> bool:
+        return self.beside not in sentence if self.beside else True
 
     def complete(self, text: str) -> int:
         return text.rfind(". ") + 2 if ". " in text else 0

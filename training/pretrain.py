@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
-from transformers.utils.logging import disable_progress_bar
 
 from inference.adapters import model_sha256
 from training.checkpoint import Checkpoint, fingerprint
@@ -24,13 +23,11 @@ from training.corpus import chapters, passages, prose
 from training.data import read
 from training.errors import RecipeError, TrainingError
 from training.grounded import Maker
-from training.initial import lay_circuit
+from training.model import build_model, save_model
 from training.progress import OnProgress, Progress, reporting
 from training.stream import IGNORED, Batch, Stream, plain_tokens, split_tokens
 
 logger = logging.getLogger(__name__)
-
-SHARD = "14MB"  # repositories and their mirrors refuse large files
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +69,13 @@ class PretrainArguments:
     context: int = 1024
     rope_theta: float = 1e7
     copying: bool = True
-    steps: int = 1400
-    batch_tokens: int = 2048
-    short: int = 256
-    short_steps: int = 1000
-    grounded: float = 0.75
+    steps: int = 1500
+    batch_tokens: int = 2304
+    short: int = 384
+    short_steps: int = 1100
+    grounded: float = 0.9
     disguised: float = 0.8
-    learning_rate: float = 8e-4
+    learning_rate: float = 1.2e-3
     warmup: int = 30
     final: float = 0.05
     weight_decay: float = 0.1
@@ -161,7 +158,7 @@ def pretrain(args: PretrainArguments, on_progress: OnProgress | None = None) -> 
     with reporting("Pretraining", args.steps, on_progress) as report:
         _train(run, report)
     plain, grounded, copied = _validate(run)
-    _save(run, tokenizer)
+    save_model(run.model, tokenizer, args.output)
     shutil.rmtree(args.work, ignore_errors=True)
     return PretrainReport(
         sha256=model_sha256(args.output),
@@ -173,31 +170,6 @@ def pretrain(args: PretrainArguments, on_progress: OnProgress | None = None) -> 
         grounded_loss=grounded,
         copied=copied,
     )
-
-
-def build_model(args: PretrainArguments, tokenizer: Any) -> Any:
-    """The untrained model, in float32. The same for the same arguments and tokenizer."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=args.hidden,
-        intermediate_size=args.feed_forward,
-        num_hidden_layers=args.layers,
-        num_attention_heads=args.heads,
-        num_key_value_heads=args.kv_heads,
-        max_position_embeddings=args.context,
-        rope_parameters={"rope_type": "default", "rope_theta": args.rope_theta},
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    torch.manual_seed(args.seed)
-    model = LlamaForCausalLM(config)
-    if args.copying:
-        lay_circuit(model, tokenizer, args.seed)
-    return model
 
 
 def _tokenizer(args: PretrainArguments) -> Any:
@@ -323,16 +295,3 @@ def _faster_precision(run: _Run) -> str:
         seconds[run.precision] = min(times)
     run.optimizer.zero_grad(set_to_none=True)
     return min(seconds, key=lambda name: seconds[name])
-
-
-def _save(run: _Run, tokenizer: Any) -> None:
-    """Write config, weights (bfloat16) and tokenizer to the output folder."""
-    disable_progress_bar()
-    model = run.model.to("cpu", torch.bfloat16).eval()
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    for old in run.args.output.glob("*.safetensors*"):
-        old.unlink()
-    model.save_pretrained(run.args.output, max_shard_size=SHARD)
-    tokenizer.save_pretrained(run.args.output)
-    for path in run.args.output.iterdir():
-        path.chmod(0o644)  # safetensors writes 0600; the service may run under another account

@@ -44,12 +44,12 @@ class SftArguments:
     language: str = "en"
     rank: int = 16
     alpha: int = 32
-    dropout: float = 0.05
+    dropout: float = 0.0
     rslora: bool = False
     learning_rate: float = 1e-3
     warmup: float = 0.05
     weight_decay: float = 0.0
-    epochs: int = 8
+    epochs: int = 6
     batch: int = 8
     unanswerable: float = 0.1
     precision: str = "auto"

@@ -88,6 +88,23 @@ async def test_unsupported_text_is_never_shown_and_the_book_is_quoted() -> None:
     assert writer.closed_early  # no time is spent on text nobody will see
 
 
+async def test_what_is_true_but_beside_the_point_is_not_an_answer() -> None:
+    heard = Heard()
+    writer = ListGenerator(["Plants need sunlight. ", "Leaves hold chlorophyll."])
+    answer = await tutor(writer, MemoryLibrary((PAGE,), beside="sunlight")).answer(
+        turn("What is photosynthesis?"), heard
+    )
+    assert heard == []
+    assert answer.route is Route.QUOTED
+
+
+async def test_an_answer_does_not_wander_to_another_page() -> None:
+    other = replace(PAGE, id="p2", page=9, text="A cell is small.")
+    writer = ListGenerator(["Plants need sunlight. ", "A cell is small."])
+    answer = await tutor(writer, MemoryLibrary((PAGE, other))).answer(turn("What do plants need?"))
+    assert answer.text == "Plants need sunlight."
+
+
 async def test_unsafe_generated_text_is_never_shown() -> None:
     library = MemoryLibrary((replace(PAGE, text="Good sentence. A forbidden thing."),))
     heard = Heard()

@@ -73,3 +73,18 @@ def test_nothing_is_supported_by_nothing(grounding: Grounding, held: list[Passag
     assert grounding.check("", held, "") == []
     (support,) = grounding.check("Plants respire all the time.", [], "")
     assert (support.passage, support.score) == (None, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "quote", "answers"),
+    [
+        ("What is a comet?", "A comet is a body of ice and dust.", "A comet grows a glowing tail near the Sun.", True),
+        ("What is a comet?", "The Moon is a natural satellite.", "A comet grows a glowing tail near the Sun.", False),
+        ("Why is the sky dark?", "Leaves look green.", "The sky of the Moon is dark because it has no air.", False),
+        ("What do leaves hold?", "Leaves hold chlorophyll.", "Leaves hold chlorophyll.", True),
+    ],
+)
+def test_what_is_beside_the_point_does_not_answer(
+    grounding: Grounding, question: str, sentence: str, quote: str, answers: bool
+) -> None:
+    assert grounding.answers(question, sentence, quote) is answers

@@ -13,7 +13,8 @@ from inference.engine import Engine
 from inference.generation import Decoding
 from inference.prompt import grounded
 from training.errors import RecipeError, TrainingError
-from training.pretrain import PretrainArguments, build_model, pretrain
+from training.model import build_model
+from training.pretrain import PretrainArguments, pretrain
 from training.progress import Progress
 from training.recipe import recipe
 
