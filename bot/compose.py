@@ -265,7 +265,11 @@ async def opened_store(settings: Settings) -> AsyncIterator[Store]:
                 f"The database cannot be opened ({type(error).__name__}). Check SAHPATHI_DATABASE_URL and that the "
                 f"server runs; without that setting the database is a file in {settings.home}."
             ) from error
-        yield Store(engine)
+        store = Store(engine)
+        try:
+            yield store
+        finally:
+            await store.close()
     finally:
         await engine.dispose()
 

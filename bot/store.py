@@ -15,10 +15,23 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, Executable, and_, event, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    CursorResult,
+    Engine,
+    Executable,
+    and_,
+    create_engine,
+    event,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import Session, aliased
 
 from bot.errors import LeaseLost
 from bot.ports import Answer, DeliveryState, Inbound, Kind, Outgoing, Profile, StatusUpdate, Turn
@@ -65,15 +78,24 @@ def connect(url: str) -> AsyncEngine:
     """An engine for `url`. SQLite: WAL, synchronous FULL, so that an acknowledged message survives a power cut."""
     engine = create_async_engine(url, hide_parameters=True, pool_pre_ping=not url.startswith("sqlite"))
     if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine.sync_engine, "connect")
-        def _pragmas(connection: Any, _record: Any) -> None:
-            cursor = connection.cursor()
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-
+        event.listen(engine.sync_engine, "connect", _durable)
     return engine
+
+
+def _synchronous(engine: AsyncEngine) -> Engine | None:
+    """For SQLite: the same file through the plain driver, to commit a batch of arrivals without changing threads."""
+    if engine.dialect.name != "sqlite":
+        return None
+    intake = create_engine(engine.url.set(drivername="sqlite"), hide_parameters=True)
+    event.listen(intake, "connect", _durable)
+    return intake
+
+
+def _durable(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
 
 
 class Store:
@@ -83,9 +105,12 @@ class Store:
         self._engine = engine
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._writer = asyncio.Lock()
+        self._intake = _synchronous(engine)
         self._arrivals: list[tuple[Inbound, asyncio.Future[Accepted]]] = []
 
     async def close(self) -> None:
+        if self._intake is not None:
+            self._intake.dispose()
         await self._engine.dispose()
 
     @asynccontextmanager
@@ -118,9 +143,12 @@ class Store:
         self._arrivals.append((inbound, done))
         async with self._write() as session:
             batch, self._arrivals = self._arrivals, []
+            messages = [message for message, _ in batch]
             try:
-                results = [await self._insert(session, message) for message, _ in batch]
-                await session.commit()
+                if self._intake is None:
+                    results = await session.run_sync(self._insert_all, messages)
+                else:
+                    results = await asyncio.get_running_loop().run_in_executor(None, self._commit_all, messages)
             except BaseException as error:
                 for _, future in batch:
                     if not future.done():
@@ -132,14 +160,24 @@ class Store:
                     future.set_result(result)
         return await done
 
-    async def _insert(self, session: AsyncSession, inbound: Inbound) -> Accepted:
-        conversation_id = await self._conversation(session, inbound.channel, inbound.address)
+    def _commit_all(self, messages: Sequence[Inbound]) -> list[Accepted]:
+        """SQLite: the whole batch on a connection of its own in one thread. Each await of aiosqlite changes threads."""
+        with Session(self._intake) as session:
+            return self._insert_all(session, messages)
+
+    def _insert_all(self, session: Session, messages: Sequence[Inbound]) -> list[Accepted]:
+        results = [self._insert(session, message) for message in messages]
+        session.commit()
+        return results
+
+    def _insert(self, session: Session, inbound: Inbound) -> Accepted:
+        conversation_id = self._conversation(session, inbound.channel, inbound.address)
         hints = {key: value for key, value in asdict(inbound.profile).items() if value is not None}
         row = {
             "conversation_id": conversation_id, "channel": inbound.channel, "provider_id": inbound.provider_id,
             "kind": inbound.kind.value, "text": inbound.text, "answer_ref": inbound.answer_id, "hints": hints,
         }  # fmt: skip
-        new_id = await session.scalar(
+        new_id = session.scalar(
             self._insert_once(InboxMessage, row, ["channel", "provider_id"]).returning(InboxMessage.id)
         )
         if new_id is not None:
@@ -147,16 +185,16 @@ class Store:
         known = select(InboxMessage.id, InboxMessage.conversation_id).where(
             InboxMessage.channel == inbound.channel, InboxMessage.provider_id == inbound.provider_id
         )
-        message_id, conversation_id = (await session.execute(known)).one()
+        message_id, conversation_id = session.execute(known).one()
         return Accepted(message_id, conversation_id, duplicate=True)
 
-    async def _conversation(self, session: AsyncSession, channel: str, address: str) -> int:
+    def _conversation(self, session: Session, channel: str, address: str) -> int:
         find = select(Conversation.id).where(Conversation.channel == channel, Conversation.address == address)
-        found = await session.scalar(find)
+        found = session.scalar(find)
         if found is None:
             row = {"channel": channel, "address": address}
-            await session.execute(self._insert_once(Conversation, row, ["channel", "address"]))
-            found = await session.scalar(find)
+            session.execute(self._insert_once(Conversation, row, ["channel", "address"]))
+            found = session.scalar(find)
         assert found is not None  # noqa: S101  inserted two lines above
         return found
 

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.common import Json, out, show
+from bot.cli.common import Json, load_settings, out, show
 from bot.errors import SetupError
-from bot.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="LoRA adapters: list them, choose the one that answers.")
 
@@ -19,7 +18,7 @@ def list_adapters(json: Json = False) -> None:
     """List every adapter with its scores; a star marks the one that answers."""
     from bot.compose import shelf
 
-    found = shelf(Settings.load())
+    found = shelf(load_settings())
     rows = []
     for card in found.list():
         current = found.current(card.subject)
@@ -47,7 +46,7 @@ def promote(adapter: Annotated[str, typer.Argument(help="The adapter's id, from 
     from inference.adapters import model_sha256
     from inference.errors import InferenceError
 
-    settings = Settings.load()
+    settings = load_settings()
     found = shelf(settings)
     try:
         card = found.find(adapter)

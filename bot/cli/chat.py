@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from bot.cli.common import errors, log_to_stderr, out
-from bot.settings import Settings
+from bot.cli.common import errors, load_settings, log_to_stderr, out
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
 
 
 def chat() -> None:
     """Talk to the tutor in the terminal. Not while `sahpathi serve` runs on the same home folder: use its page then."""
-    settings = Settings.load()
+    settings = load_settings()
     log_to_stderr("WARNING")
     asyncio.run(_chat(settings))
 

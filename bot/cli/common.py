@@ -6,11 +6,14 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
 
@@ -29,6 +32,13 @@ TOO_TALKATIVE = (
     "alembic",
     "taskiq",
 )
+
+
+def load_settings(**given: object) -> Settings:
+    """The settings; imported only now, since reading them takes longer than all of --help."""
+    from bot.settings import Settings
+
+    return Settings.load(**given)
 
 
 def log_to_stderr(level: str) -> None:

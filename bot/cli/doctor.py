@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from bot.cli.common import Json, show
+from bot.cli.common import Json, load_settings, show
 from bot.errors import SetupError
-from bot.settings import Settings
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
 
 OK, OFF, WRONG = "ok", "off", "wrong"
 
 
 def doctor(json: Json = False) -> None:
     """Check the installation. Exits with 1 when something is wrong."""
-    settings = Settings.load()
+    settings = load_settings()
     rows = [*_files(settings), *_channels(settings), asyncio.run(_database(settings))]
     columns = {"part": "Part", "state": "State", "note": "Note"}
     show(rows, columns, as_json=json, empty="")

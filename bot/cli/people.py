@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from bot.cli.common import Json, out, show
+from bot.cli.common import Json, load_settings, out, show
 from bot.errors import SetupError
-from bot.settings import Settings
 
 if TYPE_CHECKING:
     from bot.store import Store
@@ -26,7 +25,7 @@ def with_store(work: Callable[[Store], Awaitable[T]]) -> T:
     from bot.compose import opened_store
 
     async def run() -> T:
-        async with opened_store(Settings.load()) as store:
+        async with opened_store(load_settings()) as store:
             return await work(store)
 
     return asyncio.run(run())

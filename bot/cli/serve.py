@@ -8,13 +8,15 @@ import socket
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli.common import errors, log_to_stderr, out
+from bot.cli.common import errors, load_settings, log_to_stderr, out
 from bot.errors import SetupError
-from bot.settings import Settings
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
 
 
 def serve(
@@ -23,7 +25,7 @@ def serve(
 ) -> None:
     """Start the tutor: the chat page, the webhooks, and (without Redis) the answering itself."""
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    settings = Settings.load(**given)
+    settings = load_settings(**given)
     log_to_stderr(settings.log_level)
     listener = _listen(settings.host, settings.port)
     try:
@@ -34,7 +36,7 @@ def serve(
 
 def worker() -> None:
     """Answer messages in a process of its own, beside `serve`. Needs SAHPATHI_REDIS_URL and SAHPATHI_CHROMA_URL."""
-    settings = Settings.load()
+    settings = load_settings()
     log_to_stderr(settings.log_level)
     if settings.redis_url is None:
         raise SetupError(

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.common import Json, errors, out, progress, show
+from bot.cli.common import Json, errors, load_settings, out, progress, show
 from bot.errors import SetupError
-from bot.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The textbooks that answers come from.")
 
@@ -19,7 +18,7 @@ def list_books(json: Json = False) -> None:
     """List the chapters that can be read, and say what is wrong with those that cannot."""
     from rag.ingest import read_library
 
-    books, problems = read_library(Settings.load().textbooks)
+    books, problems = read_library(load_settings().textbooks)
     rows = [
         {
             "class": book.class_level, "subject": book.subject, "title": book.title, "chapter": book.chapter_title,
@@ -45,7 +44,7 @@ def reindex() -> None:
     async def run() -> str:
         from bot.compose import opened_library
 
-        settings = Settings.load()
+        settings = load_settings()
         with progress("Indexing textbooks") as bar:
             async with opened_library(settings, rebuild=True, progress=bar) as library:
                 return library.fingerprint
@@ -69,7 +68,7 @@ def search(
         raise SetupError("Write a question to search for.")
 
     async def run() -> Retrieval:
-        async with opened_library(Settings.load()) as library:
+        async with opened_library(load_settings()) as library:
             return await library.retrieve(question, class_level=class_level, subject=subject, k=passages)
 
     found = asyncio.run(run())

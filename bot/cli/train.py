@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from bot.cli.common import Json, errors, log_to_stderr, out, show
+from bot.cli.common import Json, errors, load_settings, log_to_stderr, out, show
 from bot.cli.people import with_store
 from bot.errors import SetupError
-from bot.settings import PROJECT, Settings
 
 if TYPE_CHECKING:
+    from bot.settings import Settings
     from bot.tables import StoredAnswer
     from inference.adapters import AdapterCard, Shelf
     from inference.engine import Engine
@@ -35,7 +35,7 @@ Retrieve = Callable[[str], list[str]]
 app = typer.Typer(no_args_is_help=True, help="Make the tokenizer, the base model and adapters.")
 
 FEW = 50  # fewer reviewed answers than this hardly teach anything
-PAIRS = PROJECT / "data" / "qa"
+PAIRS = Path(__file__).parents[2] / "data" / "qa"
 
 Corpus = Annotated[
     Path | None, typer.Option(exists=True, file_okay=False, help="Folder with prose/*.jsonl[.xz] to add.")
@@ -85,7 +85,7 @@ def sft(
     ] = None,
 ) -> None:
     """Train a LoRA adapter, score it beside the base model, and register it. Promoting it is a step of its own."""
-    settings = Settings.load()
+    settings = load_settings()
     with _training():
         made = _recipe(
             recipe,
@@ -110,7 +110,7 @@ def everything(recipe: BaseRecipe = "base-cpu", adapter_recipe: str = "adapter-c
         from inference.adapters import Shelf
 
         arguments = _section(_recipe(adapter_recipe).sft, adapter_recipe, "sft")
-        card = _adapter(Settings.load(), arguments, _pairs([PAIRS]))
+        card = _adapter(load_settings(), arguments, _pairs([PAIRS]))
         Shelf(arguments.adapters).promote(card)
     out.print(f"{card.id} is trained and promoted in {arguments.adapters}.")
 
@@ -124,7 +124,7 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Score the answers of an adapter on held-out questions, before any quoting."""
-    settings = Settings.load()
+    settings = load_settings()
     with _training():
         from bot.compose import shelf
         from training.data import of_split
