@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -73,12 +73,17 @@ class Services:
     tutor: Tutor | None = None
     worker: Worker | None = None
     _chapters: list[Chapter] | None = None
+    _kicks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def accept(self, inbound: Inbound) -> Accepted:
-        """Store a message durably, then ask for it to be answered."""
+        """Store a message durably, and ask for it to be answered once the caller has acknowledged it."""
         accepted = await self.store.accept(inbound)
         self.metrics.received.labels(inbound.channel, str(accepted.duplicate).lower()).inc()
-        await self.queue.kick(accepted.conversation_id)
+        # A task of its own: it first runs when the acknowledgement has been written. Lost with the process, it is made
+        # up for by the sweeper.
+        kick = asyncio.create_task(self.queue.kick(accepted.conversation_id))
+        self._kicks.add(kick)
+        kick.add_done_callback(self._kicks.discard)
         return accepted
 
     def count_unknown(self, channel: str, kind: str) -> None:
