@@ -49,8 +49,8 @@ def chunk(textbook: Textbook) -> list[Passage]:
                 heading = block.text
             elif not block.level and not skipped_level:
                 units += _units(block.text, heading, opens_section=bool(units) and units[-1].heading != heading)
-        for run in _runs(units):
-            passage = _passage(textbook, page.number, run)
+        for position, run in enumerate(_runs(units)):
+            passage = _passage(textbook, page.number, position, run)
             found.setdefault(passage.id, passage)
     return list(found.values())
 
@@ -90,7 +90,7 @@ def _cost(words: int) -> float:
     return ((words - TARGET) / TARGET) ** 2 + (OUT_OF_BOUNDS + outside if outside else 0.0)
 
 
-def _passage(textbook: Textbook, page: int, run: list[_Unit]) -> Passage:
+def _passage(textbook: Textbook, page: int, position: int, run: list[_Unit]) -> Passage:
     text = run[0].text
     for unit in run[1:]:
         text += (" " if unit.start == SENTENCE else "\n") + unit.text
@@ -108,4 +108,5 @@ def _passage(textbook: Textbook, page: int, run: list[_Unit]) -> Passage:
         subject=textbook.subject,
         language=textbook.language,
         heading=heading,
+        position=position,
     )

@@ -5,7 +5,8 @@ passage's: by inner product with a question that is the mean of both similaritie
 its best sentence without losing sight of what the passage is about. (Measured on the shipped chapters: 0.93 of far and
 0.65 of near out-of-book questions recognised with passage vectors alone, 1.00 and 0.90 with these, at equal refusals.)
 
-A build fills new collections and then moves one pointer, so that a failed one leaves the old index serving.
+A build fills a new collection and then moves one pointer, so that a failed one leaves the old index serving. It takes
+the vectors of passages that did not change from the collection being served, and from what a killed build had done.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -34,16 +35,20 @@ if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
-LAYOUT = 1  # raise it when the records' shape changes: an index of another layout is built anew
+LAYOUT = 2  # raise it when the records' shape changes: an index of another layout is built anew
 POINTER = "sahpathi-current"
 PREFIX = "sahpathi-passages-"
 ABANDONED_AFTER = 6 * 3600.0  # seconds: on a server, another process may be building
 PATIENCE = 30.0  # seconds a server may take
 BATCH = 16  # passages embedded at a time
 RECORDS_A_PASSAGE = 10  # over-fetch: about what one passage has, so that k * 10 records hold well over k passages
-STORED = ("book", "chapter", "page", "class_level", "subject", "language", "heading")
+STORED = ("book", "chapter", "page", "position", "class_level", "subject", "language", "heading")
+FOUND_AT = "found_at"
+PAGE = 2_000  # records read at a time
+FILTERED = ("of", "class_level", "subject", "language")  # what a sentence's record knows of its passage
 
 Progress = Callable[[int, int], None]
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -134,72 +139,101 @@ class Index:
                 progress(done, len(passages))
 
     def building(self, passages: Sequence[Passage], embedder: Embedder) -> Generator[int, None, None]:
-        """Like `build`, a batch at a step: yields how many passages are done. Closing it early abandons the build."""
-        self._sweep()
+        """Like `build`, a batch at a step: yields how many passages are done.
+
+        Closed early or failed, it leaves the old index serving, and what it did to be taken over by the next build.
+        """
         stamp = Stamp(embedder.name, embedder.dimension, fingerprint(passages), LAYOUT, len(passages))
+        donors = self._donors(stamp)
+        found_at = self.found_at if self.version in {donor.name for donor in donors} else None
         name = PREFIX + uuid.uuid4().hex
         fresh = self._client.create_collection(
             name,
-            metadata={**asdict(stamp), "started": time.time()},
+            metadata={**asdict(stamp), "started": time.time(), **({FOUND_AT: found_at} if found_at else {})},
             configuration={"hnsw": {"space": "ip", "ef_construction": 200, "ef_search": 200}},
             embedding_function=None,  # or Chroma would fall back to a model of its own
         )
         try:
             for done in range(0, len(passages), BATCH):
                 batch = passages[done : done + BATCH]
-                _add(fresh, batch, embedder)
+                _add(fresh, batch, embedder, donors)
                 yield done + len(batch)
             self._switch_to(fresh)
         except BaseException:
-            self._client.delete_collection(name)
+            unfinished = [fresh, *(donor for donor in donors if donor.name != self.version)]
+            self._sweep(keep=max(unfinished, key=lambda held: held.count()).name)
             raise
+        self._sweep()
         logger.info("indexed %d passages with %s", len(passages), embedder.name)
 
-    def query(self, vector: Vectors, k: int, where: Mapping[str, str | int] | None = None) -> list[Passage]:
-        """The `k` passages nearest to a question's vector, best first, `score` being the similarity described above.
+    @property
+    def version(self) -> str:
+        """Changes with each build; "" before the first."""
+        return self._collection.name if self._collection is not None else ""
 
-        `where` demands equal metadata (class_level, subject, language). Chroma's own filter is slow on a large index,
-        so it is used only when too few of the nearest passages qualify.
+    @property
+    def found_at(self) -> float | None:
+        """The relevance from which a passage counts as found, as `calibrate` stored it; None until then."""
+        value = (self._collection.metadata or {}).get(FOUND_AT) if self._collection is not None else None
+        return float(str(value)) if value is not None else None
+
+    def calibrate(self, found_at: float) -> None:
+        """Keep a threshold with the index; builds with the same model hand it on. Raises ValueError on an empty one."""
+        if self._collection is None:
+            raise ValueError("nothing is indexed yet")
+        metadata = {**(self._collection.metadata or {}), FOUND_AT: found_at}
+        metadata.pop("hnsw:space", None)
+        self._collection.modify(metadata=metadata)
+
+    def passages(self) -> list[Passage]:
+        """Everything that is indexed, in the order of the books."""
+        return self._current(_passages, [])
+
+    def query(self, vector: Vectors, k: int, where: Mapping[str, str | int] | None = None) -> dict[str, float]:
+        """The ids of the `k` passages nearest to a question's vector, best first, with the similarity described above.
+
+        `where` demands equal metadata (class_level, subject, language), by Chroma's own filter, which is slow on a
+        large index.
         """
+        return self._current(lambda collection: _nearest(collection, vector, k, where), {})
+
+    def similarities(self, vector: Vectors, passages: Sequence[Passage]) -> dict[str, float]:
+        """The similarity of `query`, for chosen passages."""
+        ids = [id_ for passage in passages for id_ in _record_ids(passage)]
+        none: dict[str, Vectors] = {}
+        best: dict[str, float] = {}
+        for id_, held in self._current(lambda collection: _vectors(collection, ids), none).items():
+            owner = id_.split("#")[0]
+            best[owner] = max(best.get(owner, -1.0), float(held @ vector))
+        return best
+
+    def _current(self, ask: Callable[[Collection], T], empty: T) -> T:
+        """Ask the collection being served; again where another process has switched to a newer one and removed it."""
         from chromadb.errors import NotFoundError
 
-        try:
-            return self._query(vector, k, where)
-        except NotFoundError:  # another process has switched to a newer build and removed ours
-            self._collection = self._find_current()
-            return self._query(vector, k, where)
-
-    def _query(self, vector: Vectors, k: int, where: Mapping[str, str | int] | None) -> list[Passage]:
         if self._collection is None:
-            return []
-        records = k * RECORDS_A_PASSAGE
-        found = self._nearest(self._collection, vector, records, None)
-        if where:
-            found = [passage for passage in found if all(getattr(passage, key) == where[key] for key in where)]
-            if len(found) < k:
-                terms: list[dict[str, Any]] = [{key: value} for key, value in where.items()]
-                condition = terms[0] if len(terms) == 1 else {"$and": terms}
-                found = self._nearest(self._collection, vector, records, condition)
-        return found[:k]
+            self._collection = self._find_current()
+        if self._collection is None:
+            return empty
+        try:
+            return ask(self._collection)
+        except NotFoundError:
+            self._collection = self._find_current()
+            return ask(self._collection) if self._collection is not None else empty
 
-    def _nearest(
-        self, collection: Collection, vector: Vectors, records: int, condition: dict[str, Any] | None
-    ) -> list[Passage]:
-        answer = collection.query(
-            query_embeddings=vector[np.newaxis], n_results=records, where=condition, include=["metadatas", "distances"]
-        )
-        metadatas, distances = (answer["metadatas"] or [[]])[0], (answer["distances"] or [[]])[0]
-        best: dict[str, float] = {}
-        for metadata, distance in zip(metadatas, distances, strict=True):
-            best.setdefault(str(metadata["of"]), 1.0 - distance)  # nearest first, so the first is a passage's best
-        held = collection.get(ids=list(best), include=["metadatas", "documents"]) if best else None
-        if held is None:
-            return []
-        texts, facts = held["documents"] or [], held["metadatas"] or []
-        by_id = {
-            id_: _passage(id_, text, fact, best[id_]) for id_, text, fact in zip(held["ids"], texts, facts, strict=True)
-        }
-        return [by_id[id_] for id_ in best if id_ in by_id]
+    def refresh(self) -> None:
+        """See what another process has built since. Costs one request."""
+        self._collection = self._find_current()
+
+    def _donors(self, stamp: Stamp) -> list[Collection]:
+        """The collections whose vectors a build may take over: the one being served first, then unfinished ones."""
+        wanted = {"model": stamp.model, "dimension": stamp.dimension, "layout": stamp.layout}
+        found = [
+            collection
+            for collection in self._client.list_collections()
+            if collection.name.startswith(PREFIX) and wanted.items() <= {**(collection.metadata or {})}.items()
+        ]
+        return sorted(found, key=lambda collection: collection.name != self.version)
 
     def _find_current(self) -> Collection | None:
         from chromadb.errors import NotFoundError
@@ -220,17 +254,14 @@ class Index:
         if old is not None and old.name != fresh.name:
             self._remove(old.name)
 
-    def _sweep(self) -> None:
-        """Remove what builds that were killed left behind."""
+    def _sweep(self, keep: str = "") -> None:
+        """Remove what builds that did not finish left behind, all but `keep`."""
         current = self._find_current()
+        spared = {keep, current.name if current is not None else ""}
         for collection in self._client.list_collections():
             started = float(str((collection.metadata or {}).get("started", 0.0)))
             abandoned = self._lock is not None or started < time.time() - ABANDONED_AFTER
-            if (
-                collection.name.startswith(PREFIX)
-                and abandoned
-                and (current is None or collection.name != current.name)
-            ):
+            if collection.name.startswith(PREFIX) and abandoned and collection.name not in spared:
                 self._remove(collection.name)
 
     def _remove(self, name: str) -> None:
@@ -242,30 +273,82 @@ class Index:
             logger.debug("%s was already gone", name)
 
 
-def _add(collection: Collection, passages: Sequence[Passage], embedder: Embedder) -> None:
-    """Store the records of a few passages, embedding all their sentences together."""
+def _add(collection: Collection, passages: Sequence[Passage], embedder: Embedder, donors: Sequence[Collection]) -> None:
+    """Store the records of a few passages. Vectors come from the donors that have them; the others are computed."""
+    known: dict[str, Vectors] = {}
+    for donor in donors:
+        known = _vectors(donor, [id_ for passage in passages for id_ in _record_ids(passage)]) | known
+    fresh = [passage for passage in passages if not all(id_ in known for id_ in _record_ids(passage))]
+    known |= _embedded(fresh, embedder)
+    ids: list[str] = []
+    metadatas: list[Mapping[str, Any]] = []
+    documents: list[str] = []
+    for passage in passages:
+        facts = {**{name: getattr(passage, name) for name in STORED}, "of": passage.id}
+        own, *sentences = [id_ for id_ in _record_ids(passage) if id_ in known]
+        ids += [own, *sentences]
+        metadatas += [facts, *({name: facts[name] for name in FILTERED} for _ in sentences)]
+        documents += [passage.text, *("" for _ in sentences)]
+    collection.add(ids=ids, embeddings=np.stack([known[id_] for id_ in ids]), documents=documents, metadatas=metadatas)
+
+
+def _embedded(passages: Sequence[Passage], embedder: Embedder) -> dict[str, Vectors]:
+    """The vectors of all records of some passages."""
     sentences = [split(passage.text) for passage in passages]
     vectors = embedder.embed([*(passage.text for passage in passages), *itertools.chain.from_iterable(sentences)])
     own, rest = vectors[: len(passages)], vectors[len(passages) :]
-    facts: list[Mapping[str, Any]] = [
-        {**{name: getattr(passage, name) for name in STORED}, "of": passage.id} for passage in passages
-    ]
-    ids = [passage.id for passage in passages]
-    collection.add(ids=ids, embeddings=own, documents=[p.text for p in passages], metadatas=facts)
     owner = np.repeat(np.arange(len(passages)), [len(found) for found in sentences])
-    if len(owner) == 0:
-        return
-    small: list[Mapping[str, Any]] = [
-        {name: facts[n][name] for name in ("of", "class_level", "subject", "language")} for n in owner
-    ]
-    numbered = [
-        f"{passage.id}#{n}" for passage, found in zip(passages, sentences, strict=True) for n in range(len(found))
-    ]
-    collection.add(ids=numbered, embeddings=(rest + own[owner]) / 2.0, metadatas=small)
+    numbered = [id_ for passage in passages for id_ in _record_ids(passage)[1:]]
+    known = dict(zip([passage.id for passage in passages], own, strict=True))
+    return known | dict(zip(numbered, (rest + own[owner]) / 2.0, strict=True))
 
 
-def _passage(id_: str, text: str, facts: Mapping[str, Any], score: float) -> Passage:
-    return replace(Passage(id=id_, text=text, **{name: facts[name] for name in STORED}), score=score)
+def _record_ids(passage: Passage) -> list[str]:
+    """The passage's own record, then its sentences'."""
+    return [passage.id, *(f"{passage.id}#{n}" for n in range(len(split(passage.text))))]
+
+
+def _vectors(collection: Collection, ids: Sequence[str]) -> dict[str, Vectors]:
+    """The stored vectors of those of `ids` that the collection holds; {} when it is gone."""
+    from chromadb.errors import NotFoundError
+
+    try:
+        held = collection.get(ids=list(ids), include=["embeddings"]) if ids else None
+    except NotFoundError:
+        held = None
+    vectors = held["embeddings"] if held is not None else None
+    return {} if held is None or vectors is None else dict(zip(held["ids"], np.asarray(vectors), strict=True))
+
+
+def _nearest(
+    collection: Collection, vector: Vectors, k: int, where: Mapping[str, str | int] | None
+) -> dict[str, float]:
+    terms: list[dict[str, Any]] = [{key: value} for key, value in (where or {}).items()]
+    condition: Any = {"$and": terms} if len(terms) > 1 else terms[0] if terms else None
+    answer = collection.query(
+        query_embeddings=vector[np.newaxis],
+        n_results=k * RECORDS_A_PASSAGE,
+        where=condition,
+        include=["metadatas", "distances"],
+    )
+    metadatas, distances = (answer["metadatas"] or [[]])[0], (answer["distances"] or [[]])[0]
+    best: dict[str, float] = {}
+    for metadata, distance in zip(metadatas, distances, strict=True):
+        best.setdefault(str(metadata["of"]), 1.0 - distance)  # nearest first, so the first is a passage's best
+    return dict(itertools.islice(best.items(), k))
+
+
+def _passages(collection: Collection) -> list[Passage]:
+    found: list[Passage] = []
+    for start in range(0, collection.count(), PAGE):
+        held = collection.get(limit=PAGE, offset=start, include=["metadatas", "documents"])
+        rows = zip(held["ids"], held["documents"] or [], held["metadatas"] or [], strict=True)
+        found += [_passage(id_, text, facts) for id_, text, facts in rows if "book" in facts]
+    return sorted(found, key=lambda p: (p.class_level, p.subject, p.book, p.language, p.page, p.position))
+
+
+def _passage(id_: str, text: str, facts: Mapping[str, Any]) -> Passage:
+    return Passage(id=id_, text=text, **{name: facts[name] for name in STORED})
 
 
 def _client(made: object) -> Client:

@@ -19,11 +19,12 @@ from typing import TypeVar
 from rag.chunk import chunk
 from rag.embed import PACKAGED, Embedder, Vectors
 from rag.errors import TextbookError
+from rag.glossary import Glossary
 from rag.ground import Grounding
 from rag.index import LAYOUT, Index, Progress, Stamp, fingerprint
 from rag.ingest import Textbook, read_library
 from rag.passage import Passage, Quote, Retrieval, Support
-from rag.retrieve import FOUND_AT, retrieve
+from rag.retrieve import FOUND_AT, Retriever, Scope, Side
 from rag.sentences import complete
 
 REMEMBERED_QUESTIONS = 256
@@ -47,9 +48,12 @@ class IndexReport:
 class Library:
     """Make one with `open`; end it with `close`. It is both Retriever and Grounder of the service."""
 
-    def __init__(self, index: Index, embedder: Embedder, thread: ThreadPoolExecutor, found_at: float) -> None:
+    def __init__(
+        self, index: Index, embedder: Embedder, glossary: Glossary, thread: ThreadPoolExecutor, found_at: float | None
+    ) -> None:
         self._index = index
         self._embedder = embedder
+        self._retriever = Retriever(index, embedder, glossary)
         self._grounding = Grounding(embedder)
         self._thread = thread
         self._found_at = found_at
@@ -63,10 +67,14 @@ class Library:
         *,
         embedding_model: str = PACKAGED,
         threads: int = 1,
-        found_at: float = FOUND_AT,
+        glossary: Glossary | None = None,
+        found_at: float | None = None,
         any_model: bool = False,
     ) -> Library:
         """Open the index in a folder (a Path) or on a Chroma server (a URL), and load the embedding model.
+
+        `glossary` lets books in English answer questions in Hindi. `found_at` overrides the threshold that is stored
+        with the index.
 
         Raises IndexInUse, IndexUnavailable, EmbeddingUnavailable; EmbeddingMismatch when the index was made by another
         model, unless `any_model`: that is for `index`, which then builds it anew.
@@ -83,7 +91,7 @@ class Library:
             except BaseException:
                 index.close()
                 raise
-            return cls(index, embedder, thread, found_at)
+            return cls(index, embedder, glossary or Glossary(), thread, found_at)
 
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, load)
@@ -117,6 +125,7 @@ class Library:
             stale = bool(passages) and (force or await self._run(lambda: self._is_stale(passages)))
             if stale:
                 await self._build(passages, progress)
+            await self._run(self._retriever.refresh)
             seconds = time.perf_counter() - began
             return IndexReport(len(books), len(passages), tuple(errors), stale, seconds)
 
@@ -124,17 +133,23 @@ class Library:
         self, question: str, *, class_level: int | None = None, subject: str | None = None, k: int = 3
     ) -> Retrieval:
         """The passages that bear on `question`, best first; none when the books do not hold the answer."""
+
+        def find() -> Retrieval:
+            read = self._retriever.read(question)
+            scope = Scope(class_level, subject)
+            return self._retriever.retrieve(read, self._vector(question), scope, k=k, found_at=self._threshold)
+
+        return await self._run(find)
+
+    async def ranked(self, question: str, side: Side = Side.HYBRID) -> list[Passage]:
+        """Every candidate for a question, by relevance alone, best first, as one side of the search sees it."""
         return await self._run(
-            lambda: retrieve(
-                self._index,
-                question,
-                self._vector(question),
-                class_level=class_level,
-                subject=subject,
-                k=k,
-                found_at=self._found_at,
-            )
+            lambda: self._retriever.ranked(self._retriever.read(question), self._vector(question), side=side)
         )
+
+    async def calibrate(self, found_at: float) -> None:
+        """Store a fitted threshold with the index."""
+        await self._run(lambda: self._index.calibrate(found_at))
 
     async def check(self, text: str, passages: Sequence[Passage], question: str) -> list[Support]:
         """One Support for each sentence of `text`, in order."""
@@ -169,9 +184,15 @@ class Library:
         current = Stamp(self._embedder.name, self._embedder.dimension, fingerprint(passages), LAYOUT, len(passages))
         return self._index.stamp != current
 
+    @property
+    def _threshold(self) -> float:
+        return self._found_at or self._index.found_at or FOUND_AT
+
     def _vector(self, question: str) -> Vectors:
+        """The vector of a question in the language of the embedding model, as far as it can be put into it."""
         if question not in self._vectors:
-            self._vectors[question] = self._embedder.embed([question])[0]
+            read = self._retriever.read(question)
+            self._vectors[question] = self._embedder.embed([read.english])[0]
             if len(self._vectors) > REMEMBERED_QUESTIONS:
                 self._vectors.popitem(last=False)
         self._vectors.move_to_end(question)

@@ -22,6 +22,7 @@ class Passage:
     language: str
     score: float = 0.0
     heading: str = ""  # the headings it stands under, apart by "; "; never shown
+    position: int = 0  # its place among the passages of its page
 
 
 @dataclass(frozen=True, slots=True)

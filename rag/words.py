@@ -7,7 +7,9 @@ from functools import lru_cache
 
 import snowballstemmer
 
-WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+# Vowel signs of Devanagari are marks, not letters, to `re`: without them a Hindi word would fall to pieces.
+_LETTER = r"(?:[^\W_]|[\u0900-\u0963\u0971-\u097f])"
+WORD = re.compile(rf"{_LETTER}+(?:['’]{_LETTER}+)*")
 
 
 def lexicon(words: str) -> frozenset[str]:

@@ -4,10 +4,8 @@ import os
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +14,13 @@ from rag.embed import Embedder, Vectors
 from rag.errors import EmbeddingMismatch, IndexInUse, IndexUnavailable
 from rag.index import PREFIX, Index, fingerprint
 from rag.passage import Passage
+from tests.servers import chroma_server
 
 MakePassage = Callable[..., Passage]
 
 HOLD = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from rag.lock import FolderLock
 
@@ -39,6 +39,12 @@ def few(make_passage: MakePassage) -> list[Passage]:
     ]
 
 
+def pages(index: Index, vector: Vectors, k: int, where: dict[str, str | int] | None = None) -> list[int]:
+    """The pages that a query finds, best first."""
+    known = {passage.id: passage.page for passage in index.passages()}
+    return [known[id_] for id_ in index.query(vector, k, where)]
+
+
 def asked(embedder: Embedder, question: str) -> Vectors:
     vector: Vectors = embedder.embed([question])[0]
     return vector
@@ -47,7 +53,9 @@ def asked(embedder: Embedder, question: str) -> Vectors:
 def test_a_new_index_is_empty(tmp_path: Path, embedder: Embedder) -> None:
     index = Index.embedded(tmp_path / "new")
     assert index.stamp is None
-    assert index.query(asked(embedder, "What are stomata?"), 3) == []
+    assert index.query(asked(embedder, "What are stomata?"), 3) == {}
+    assert index.passages() == []
+    assert index.version == ""
     index.check(embedder)
     index.close()
 
@@ -63,11 +71,14 @@ def test_what_was_indexed_is_found_after_reopening(tmp_path: Path, embedder: Emb
     assert index.stamp is not None
     assert (index.stamp.model, index.stamp.dimension) == (embedder.name, embedder.dimension)
     assert (index.stamp.fingerprint, index.stamp.passages) == (fingerprint(few), 3)
+    stored = {passage.id: replace(passage, score=0.0) for passage in few}
+    assert {passage.id: passage for passage in index.passages()} == stored
     for passage, question in zip(few, ["What are stomata?", "What is an echo?", "What is profit?"], strict=True):
-        best, *rest = index.query(asked(embedder, question), 3)
-        assert best.score > max(other.score for other in rest)
-        assert (best.id, best.text, best.book, best.page) == (passage.id, passage.text, passage.book, passage.page)
-        assert (best.class_level, best.subject, best.language) == (passage.class_level, passage.subject, "en")
+        vector = asked(embedder, question)
+        found = index.query(vector, 3)
+        assert next(iter(found)) == passage.id
+        assert found[passage.id] > max(score for id_, score in found.items() if id_ != passage.id)
+        assert index.similarities(vector, few) == pytest.approx(found, abs=1e-5)
     index.close()
 
 
@@ -75,9 +86,9 @@ def test_a_filter_finds_what_is_far_from_the_question(tmp_path: Path, embedder: 
     index = Index.embedded(tmp_path)
     index.build(few, embedder)
     vector = asked(embedder, "What are stomata?")
-    assert [p.class_level for p in index.query(vector, 1, {"class_level": 8})] == [8]
-    assert [p.page for p in index.query(vector, 3, {"class_level": 7, "subject": "mathematics"})] == [4]
-    assert index.query(vector, 3, {"subject": "history"}) == []
+    assert pages(index, vector, 1, {"class_level": 8}) == [19]
+    assert pages(index, vector, 3, {"class_level": 7, "subject": "mathematics"}) == [4]
+    assert pages(index, vector, 3, {"subject": "history"}) == []
     index.close()
 
 
@@ -100,43 +111,90 @@ def test_another_model_is_refused(tmp_path: Path, embedder: Embedder, few: list[
     index.close()
 
 
-class Breaking(Embedder):
-    """Embeds so many batches, then breaks as a full disk or a killed process would."""
+class Watched(Embedder):
+    """Counts what it embeds, and breaks after so many batches, as a full disk or a killed process would."""
 
-    def __init__(self, real: Embedder, batches: int) -> None:
+    def __init__(self, real: Embedder, batches: int = -1) -> None:
         super().__init__(real.name)
         self._real = real
         self._left = batches
+        self.embedded: list[str] = []
 
     @property
     def dimension(self) -> int:
         return self._real.dimension
 
-    def embed(self, texts: object) -> Vectors:
+    def embed(self, texts: Sequence[str]) -> Vectors:
         if self._left == 0:
             raise OSError("broken")
         self._left -= 1
-        return self._real.embed(texts)  # type: ignore[arg-type]  # what the index passes on
+        self.embedded += texts
+        return self._real.embed(texts)
 
 
-def test_a_failing_build_leaves_the_old_index(
+def test_a_failing_build_leaves_the_old_index_and_the_next_goes_on_from_it(
     tmp_path: Path, embedder: Embedder, few: list[Passage], make_passage: MakePassage
 ) -> None:
     index = Index.embedded(tmp_path)
     index.build(few, embedder)
     many = [make_passage(f"Planet number {n} has {n} moons.") for n in range(40)]
+    breaking = Watched(embedder, batches=1)
     with pytest.raises(OSError, match="broken"):
-        index.build(many, Breaking(embedder, batches=1))
-    steps = index.building(many, embedder)
-    next(steps)
-    steps.close()
-    assert index.query(asked(embedder, "What are stomata?"), 1)[0].page == 2
+        index.build(many, breaking)
+    assert pages(index, asked(embedder, "What are stomata?"), 1) == [2]
     index.close()
 
     index = Index.embedded(tmp_path)
     assert index.stamp is not None
     assert index.stamp.passages == 3
+    steps = index.building(many, embedder)
+    next(steps)
+    steps.close()
+    assert pages(index, asked(embedder, "What are stomata?"), 1) == [2]
+    going_on = Watched(embedder)
+    index.build(many, going_on)
+    assert not set(breaking.embedded) & set(going_on.embedded)
+    assert {*breaking.embedded, *going_on.embedded} >= {passage.text for passage in many}
+    assert len(index.passages()) == 40
     assert [name for name in _collections(index) if name.startswith(PREFIX)] == [_current(index)]
+    index.close()
+
+
+def test_only_what_changed_is_embedded_again(
+    tmp_path: Path, embedder: Embedder, few: list[Passage], make_passage: MakePassage
+) -> None:
+    index = Index.embedded(tmp_path)
+    index.build(few, embedder)
+    watched = Watched(embedder)
+    added = make_passage("Ice melts. Ice is cold.", page=9)
+    index.build([*few[1:], added], watched)
+    assert watched.embedded == [added.text, "Ice melts.", "Ice is cold."]
+    vector = asked(embedder, "What is an echo?")
+    assert pages(index, vector, 1) == [19]
+    assert sorted(pages(index, vector, 9)) == [4, 9, 19]
+    assert index.query(vector, 1) == pytest.approx(index.similarities(vector, [few[1]]), abs=1e-5)
+    index.close()
+
+
+def test_a_threshold_outlives_a_build_and_not_a_change_of_model(
+    tmp_path: Path, embedder: Embedder, few: list[Passage]
+) -> None:
+    index = Index.embedded(tmp_path)
+    with pytest.raises(ValueError, match="nothing is indexed"):
+        index.calibrate(0.5)
+    index.build(few, embedder)
+    assert not index.found_at
+    index.calibrate(0.61)
+    index.close()
+    index = Index.embedded(tmp_path)
+    assert index.found_at == 0.61
+    index.build(few[:2], embedder)
+    assert index.found_at == 0.61
+    other = Watched(embedder)
+    other.name = "another-model"
+    index.build(few, other)
+    assert index.found_at is None
+    assert len(other.embedded) == 3 + 5
     index.close()
 
 
@@ -147,10 +205,10 @@ def test_a_new_build_replaces_the_old(
     index.build(few, embedder)
     index._client.create_collection(PREFIX + "abandoned", embedding_function=None)  # as a killed build leaves it
     index.build([make_passage("Ice melts.", page=9)], embedder)
-    assert [passage.page for passage in index.query(asked(embedder, "What are stomata?"), 5)] == [9]
+    assert pages(index, asked(embedder, "What are stomata?"), 5) == [9]
     assert [name for name in _collections(index) if name.startswith(PREFIX)] == [_current(index)]
     index.build([], embedder)
-    assert index.query(asked(embedder, "What are stomata?"), 5) == []
+    assert index.query(asked(embedder, "What are stomata?"), 5) == {}
     index.close()
 
 
@@ -188,37 +246,8 @@ def test_this_process_cannot_open_it_twice_either(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real Chroma server."""
-    chroma = Path(sys.executable).parent / "chroma"
-    assert chroma.exists(), "chromadb is a dependency of ours: its command must be beside this Python"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("server")
-    command = [str(chroma), "run", "--path", str(folder / "data"), "--host", "127.0.0.1", "--port", str(port)]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, "ANONYMIZED_TELEMETRY": "False"}
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(process, f"{url}/api/v2/heartbeat")
+    with chroma_server(tmp_path_factory.mktemp("server")) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_for(process: subprocess.Popen[bytes], address: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the server ended"
-        try:
-            with urllib.request.urlopen(address, timeout=5):  # noqa: S310  # our own server
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.05)
-    raise AssertionError("the server did not start")
 
 
 def test_two_clients_of_a_server_see_one_index(
@@ -229,10 +258,10 @@ def test_two_clients_of_a_server_see_one_index(
     vector = asked(embedder, "What are stomata?")
     reader.close()
     reader = Index.on_server(server)
-    assert [passage.page for passage in reader.query(vector, 1)] == [2]
+    assert pages(reader, vector, 1) == [2]
 
     writer.build([make_passage("Stomata open by day.", page=7)], embedder)  # removes the collection the reader holds
-    assert [passage.page for passage in reader.query(vector, 3)] == [7]
+    assert pages(reader, vector, 3) == [7]
     writer.close()
     reader.close()
 

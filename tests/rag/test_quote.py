@@ -10,7 +10,7 @@ from rag.ground import Grounding
 from rag.index import Index
 from rag.passage import Passage, Quote
 from rag.quote import DANGLING
-from rag.retrieve import retrieve
+from rag.retrieve import Retriever
 from rag.sentences import split
 
 MakePassage = Callable[..., Passage]
@@ -42,11 +42,11 @@ QUESTIONS = [
 
 @pytest.fixture(scope="module")
 def quotes(index: Index, embedder: Embedder) -> dict[str, Quote]:
-    grounding = Grounding(embedder)
+    grounding, retriever = Grounding(embedder), Retriever(index, embedder)
     made = {}
     for question in QUESTIONS:
         vector = embedder.embed([question])[0]
-        quote = grounding.quote(question, retrieve(index, question, vector).passages, vector)
+        quote = grounding.quote(question, retriever.retrieve(retriever.read(question), vector).passages, vector)
         assert quote is not None, question
         made[question] = quote
     return made

@@ -3,24 +3,30 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rag.embed import Embedder
 from rag.index import Index
 from rag.passage import Passage, Retrieval
-from rag.retrieve import FOUND_AT, retrieve
+from rag.retrieve import FOUND_AT, Retriever, Scope
 
 MakePassage = Callable[..., Passage]
 Ask = Callable[..., Retrieval]
 
+ANYONE = Scope()
+
+
+def find(retriever: Retriever, embedder: Embedder, question: str, scope: Scope, **options: Any) -> Retrieval:
+    read = retriever.read(question)
+    return retriever.retrieve(read, embedder.embed([read.english])[0], scope, **options)
+
 
 @pytest.fixture
 def ask(index: Index, embedder: Embedder) -> Ask:
-    def find(question: str, **options: object) -> Retrieval:
-        return retrieve(index, question, embedder.embed([question])[0], **options)  # type: ignore[arg-type]  # its own
-
-    return find
+    retriever = Retriever(index, embedder)
+    return lambda question, scope=ANYONE, **options: find(retriever, embedder, question, scope, **options)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +89,7 @@ def test_nearby_chapters_are_named_with_their_book(ask: Ask) -> None:
 
 
 def test_the_students_class_does_not_hide_other_books(ask: Ask) -> None:
-    found = ask("What is an echo?", class_level=6, subject="history")
+    found = ask("What is an echo?", Scope(class_level=6, subject="history"))
     assert found.passages[0].book == "Science, Class 8"
 
 
@@ -101,15 +107,15 @@ def small(tmp_path: Path, embedder: Embedder) -> Callable[[list[Passage]], Ask]:
     """Asks an index of a few made-up passages."""
 
     def build(passages: list[Passage]) -> Ask:
-        def find(question: str, **options: object) -> Retrieval:
+        def ask(question: str, scope: Scope = ANYONE, **options: Any) -> Retrieval:
             index = Index.embedded(tmp_path)
             index.build(passages, embedder)
             try:
-                return retrieve(index, question, embedder.embed([question])[0], **options)  # type: ignore[arg-type]
+                return find(Retriever(index, embedder), embedder, question, scope, **options)
             finally:
                 index.close()
 
-        return find
+        return ask
 
     return build
 
@@ -124,7 +130,7 @@ def test_of_equals_the_students_own_book_comes_first(
         ]
     )
     for level in (6, 8):
-        assert ask("What is a cell?", class_level=level).passages[0].class_level == level
+        assert ask("What is a cell?", Scope(class_level=level)).passages[0].class_level == level
 
 
 def test_the_lesson_comes_before_its_summary(small: Callable[[list[Passage]], Ask], make_passage: MakePassage) -> None:

@@ -1,0 +1,149 @@
+"""What a question is about, in the words of the books: shorthand written out, slips mended, Hindi looked up.
+
+An English embedding model is given `english`; the lexical side is given `terms`. Nothing here changes what the student
+sees or what the model answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rapidfuzz import process
+from rapidfuzz.distance import DamerauLevenshtein
+
+from rag.glossary import LONGEST, Glossary
+from rag.phonetic import is_devanagari, key
+from rag.words import ASKING_WORDS, FUNCTION_WORDS, lexicon, stem, words
+
+SHORTEST_MENDED = 4
+LONG = 7  # letters from which two slips are allowed
+UNKNOWN_HINDI = 0.3  # weight of a Hindi word that neither the glossary nor the books know
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A word that says what a question is about. `forms` are the tokens of the books that stand for it."""
+
+    word: str
+    forms: tuple[str, ...]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`english` holds the question's words as far as English has them; `is_hindi` also of Hindi in Latin letters."""
+
+    text: str
+    english: str
+    is_hindi: bool
+    terms: tuple[Term, ...]
+
+
+class Reader:
+    """Reads questions for one set of books. `spelled` are their words; `is_word` tells English words from others."""
+
+    def __init__(self, glossary: Glossary, spelled: frozenset[str], is_word: Callable[[str], bool]) -> None:
+        self._glossary = glossary
+        self._spelled = spelled
+        self._stems = frozenset(stem(word) for word in spelled if not is_devanagari(word))
+        self._sounds: dict[str, set[str]] = {}
+        for word in spelled:
+            self._sounds.setdefault(key(word), set()).add(word)
+        self._mendable = [
+            word for word in spelled if len(word) >= SHORTEST_MENDED and word.isascii() and word.isalpha()
+        ]
+        self._is_word = is_word
+
+    def read(self, text: str) -> Question:
+        """Never fails: what is not understood is kept as it stands."""
+        asked = [word for typed in words(text) for word in words(self._glossary.meant(typed))]
+        is_hindi = self._is_hindi(asked)
+        english: list[str] = []
+        terms: list[Term] = []
+        for written, meanings in self._grouped(asked, is_hindi):
+            shown, term = self._resolve(written, meanings, is_hindi)
+            english.append(shown)
+            if term is not None:
+                terms.append(term)
+        distinct = {term.forms: term for term in terms}
+        changed = is_hindi or english != words(text)
+        rendered = " ".join(filter(None, english)) if changed else text
+        return Question(text, rendered or text, is_hindi, tuple(distinct.values()))
+
+    def _is_hindi(self, asked: list[str]) -> bool:
+        if any(is_devanagari(word) for word in asked):
+            return True
+        return any(self._glossary.is_small_word(word) and not self._is_english(word) for word in asked)
+
+    def _is_english(self, word: str) -> bool:
+        return word in FUNCTION_WORDS - _HINDI_FUNCTION or word in ASKING_WORDS
+
+    def _grouped(self, asked: list[str], is_hindi: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The question's words, terms of several words together, with their meanings: the longest known term first."""
+        place = 0
+        while place < len(asked):
+            for length in range(min(LONGEST, len(asked) - place), 0, -1):
+                written = " ".join(asked[place : place + length])
+                meanings = self._meanings(written, length, is_hindi)
+                if meanings or length == 1:
+                    yield written, meanings
+                    place += length
+                    break
+
+    def _meanings(self, written: str, length: int, is_hindi: bool) -> tuple[str, ...]:
+        devanagari = is_devanagari(written)
+        if length == 1 and not devanagari and (not is_hindi or self._is_english(written)):
+            known = written in FUNCTION_WORDS or stem(written) in self._stems or self._is_word(written)
+            return () if known else self._glossary.meanings(written)
+        sounds = devanagari or length > 1 or not (stem(written) in self._stems or self._is_word(written))
+        return self._glossary.meanings(written, by_sound=sounds and (length == 1 or is_hindi))
+
+    def _resolve(self, written: str, meanings: tuple[str, ...], is_hindi: bool) -> tuple[str, Term | None]:
+        """What a word becomes in the English text, and its Term if it has one."""
+        if meanings:
+            meant = [word for word in words(" ".join(meanings)) if _carries(word)]
+            if not meant:
+                return meanings[0], None
+            tokens = [stem(word) for word in meant] + ["~" + key(word) for word in written.split()]
+            return meanings[0], Term(written, tuple(dict.fromkeys(tokens)))
+        if not _carries(written):
+            return written, None
+        if is_devanagari(written):
+            return self._by_sound(written, is_hindi)
+        if stem(written) in self._stems or self._is_word(written) or not written.isalpha():
+            if not written.isalpha() and stem(written) not in self._stems:
+                return written, None
+            by_ear = ("~" + key(written),) if is_hindi and written.isalpha() else ()
+            return written, Term(written, (stem(written), *by_ear))
+        mended = self._mend(written)
+        if mended is not None:
+            return mended, Term(written, (stem(mended),))
+        return self._by_sound(written, is_hindi)
+
+    def _by_sound(self, written: str, is_hindi: bool) -> tuple[str, Term | None]:
+        """A word found by ear: in a Hindi book, or an English word in Devanagari."""
+        alike = sorted(self._sounds.get(key(written), ()))
+        latin = [word for word in alike if not is_devanagari(word)]
+        forms = dict.fromkeys(["~" + key(written), *(stem(word) for word in latin), stem(written)])
+        weight = 1.0 if alike or not is_hindi else UNKNOWN_HINDI
+        shown = latin[0] if latin else "" if is_devanagari(written) else written
+        return shown, Term(written, tuple(forms), weight)
+
+    def _mend(self, written: str) -> str | None:
+        """The word of the books that was probably meant."""
+        if len(written) < SHORTEST_MENDED:
+            return None
+        slips = 2 if len(written) >= LONG else 1
+        alike = [word for word in self._sounds.get(key(written), ()) if not is_devanagari(word)]
+        if alike:
+            return min(alike, key=lambda word: (DamerauLevenshtein.distance(word, written), word))
+        found = process.extractOne(written, self._mendable, scorer=DamerauLevenshtein.distance, score_cutoff=slips)
+        return found[0] if found is not None and found[0][0] == written[0] else None
+
+
+_HINDI_FUNCTION = lexicon("kya hai hain ka ki ke ko se mein hota hoti hote kaise kyon kyun aur ye yeh woh")
+
+
+def _carries(word: str) -> bool:
+    return word not in FUNCTION_WORDS and word not in ASKING_WORDS
