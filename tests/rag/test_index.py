@@ -45,6 +45,10 @@ def pages(index: Index, vector: Vectors, k: int, where: dict[str, str | int] | N
     return [known[id_] for id_ in index.query(vector, k, where)]
 
 
+def threshold(index: Index) -> float | None:
+    return index.found_at
+
+
 def asked(embedder: Embedder, question: str) -> Vectors:
     vector: Vectors = embedder.embed([question])[0]
     return vector
@@ -183,17 +187,17 @@ def test_a_threshold_outlives_a_build_and_not_a_change_of_model(
     with pytest.raises(ValueError, match="nothing is indexed"):
         index.calibrate(0.5)
     index.build(few, embedder)
-    assert not index.found_at
+    assert threshold(index) is None
     index.calibrate(0.61)
     index.close()
     index = Index.embedded(tmp_path)
-    assert index.found_at == 0.61
+    assert threshold(index) == 0.61
     index.build(few[:2], embedder)
-    assert index.found_at == 0.61
+    assert threshold(index) == 0.61
     other = Watched(embedder)
     other.name = "another-model"
     index.build(few, other)
-    assert index.found_at is None
+    assert threshold(index) is None
     assert len(other.embedded) == 3 + 5
     index.close()
 
