@@ -285,12 +285,17 @@ async def opened_library(
 ) -> AsyncIterator[Library]:
     """The textbooks, indexed when they changed. Raises SetupError: index in use, or made by another model."""
     from rag.errors import EmbeddingMismatch, RagError
+    from rag.glossary import Glossary
     from rag.library import Library
 
     place = str(settings.chroma_url) if settings.chroma_url else settings.home / "index"
     try:
         library = await Library.open(
-            place, embedding_model=settings.retrieval.embedding_model, threads=settings.model.threads, any_model=rebuild
+            place,
+            embedding_model=settings.retrieval.embedding_model,
+            threads=settings.model.threads,
+            glossary=await asyncio.to_thread(Glossary.load, PROJECT / "data" / "glossary"),
+            any_model=rebuild,
         )
     except EmbeddingMismatch as error:
         raise IndexMismatch(str(error)) from error

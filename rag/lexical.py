@@ -5,6 +5,7 @@ It is held in memory and made from the passages the index stores, so that it can
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 
 import bm25s  # type: ignore[import-untyped]  # it ships no types
@@ -17,6 +18,8 @@ from rag.question import Term
 from rag.words import FUNCTION_WORDS, stem, words
 
 K1, B = 1.2, 0.5
+
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # importing it sets DEBUG
 
 Scores = NDArray[np.float32]
 

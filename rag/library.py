@@ -56,7 +56,7 @@ class Library:
         self._retriever = Retriever(index, embedder, glossary)
         self._grounding = Grounding(embedder)
         self._thread = thread
-        self._found_at = found_at
+        self._fixed = found_at
         self._vectors: OrderedDict[str, Vectors] = OrderedDict()
         self._indexing = asyncio.Lock()
 
@@ -137,7 +137,7 @@ class Library:
         def find() -> Retrieval:
             read = self._retriever.read(question)
             scope = Scope(class_level, subject)
-            return self._retriever.retrieve(read, self._vector(question), scope, k=k, found_at=self._threshold)
+            return self._retriever.retrieve(read, self._vector(question), scope, k=k, found_at=self.found_at)
 
         return await self._run(find)
 
@@ -185,8 +185,9 @@ class Library:
         return self._index.stamp != current
 
     @property
-    def _threshold(self) -> float:
-        return self._found_at or self._index.found_at or FOUND_AT
+    def found_at(self) -> float:
+        """The relevance from which a passage counts as found: as configured, or fitted, or the shipped one."""
+        return self._fixed or self._index.found_at or FOUND_AT
 
     def _vector(self, question: str) -> Vectors:
         """The vector of a question in the language of the embedding model, as far as it can be put into it."""

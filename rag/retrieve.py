@@ -104,15 +104,10 @@ class Retriever:
         `vector` is that of `question.english`, shape (dimension,). A passage is found when its relevance reaches
         `found_at`, in whatever book it is; what the student set decides only between those found.
         """
-        scored = self.ranked(question, vector, scope=scope)
-        best = scored[0].score if scored else 0.0
-        language = _language(question)
-        found = sorted(
-            (passage for passage in scored if best >= found_at and passage.score >= min(found_at, best)),
-            key=lambda passage: _rank(passage, scope, language),
-            reverse=True,
-        )
-        return Retrieval(tuple(_joined(_distinct(found), k)), tuple(_chapters(scored))[:NEARBY])
+        ranked = self.ranked(question, vector, scope=scope)
+        found = [passage for passage in ranked if passage.score >= found_at]
+        by_relevance = sorted(ranked, key=lambda passage: passage.score, reverse=True)
+        return Retrieval(tuple(_joined(_distinct(found), k)), tuple(_chapters(by_relevance))[:NEARBY])
 
     def ranked(
         self,
@@ -123,30 +118,21 @@ class Retriever:
         scope: Scope = Scope(),
         pool: int = POOL,
     ) -> list[Passage]:
-        """Every candidate of one side or of both, by relevance alone, best first."""
+        """Every candidate of one side or of both, best first; `score` is that side's relevance, 0 to 1."""
         held = self._held()
-        lexical = held.lexicon.scores(question.terms)
+        by_words = held.lexicon.scores(question.terms)
         by_meaning = self._by_meaning(held, vector, scope, pool) if side is not Side.LEXICAL else {}
-        by_words = _best(lexical, pool) if side is not Side.DENSE else []
-        proposed = list(dict.fromkeys([*by_meaning, *(held.passages[n].id for n in by_words)]))
-        candidates = [held.passages[held.place[id_]] for id_ in proposed if id_ in held.place]
-        if side is Side.LEXICAL:
-            return _sorted(replace(passage, score=float(lexical[held.place[passage.id]])) for passage in candidates)
-        missing = [passage for passage in candidates if passage.id not in by_meaning]
-        by_meaning |= self._index.similarities(vector, missing)
-        if side is Side.DENSE:
-            return _sorted(replace(passage, score=_clipped(by_meaning[passage.id])) for passage in candidates)
-        return _sorted(
-            replace(
-                passage,
-                score=_relevance(
-                    by_meaning.get(passage.id, 0.0),
-                    float(lexical[held.place[passage.id]]),
-                    readable=passage.language in held.readable,
-                ),
-            )
-            for passage in candidates
+        proposed = dict.fromkeys(place for id_ in by_meaning if (place := held.place.get(id_)) is not None)
+        proposed |= dict.fromkeys(_best(by_words, pool) if side is not Side.DENSE else ())
+        candidates = [(held.passages[place], float(by_words[place])) for place in proposed]
+        if side is Side.HYBRID:
+            by_meaning |= self._index.similarities(vector, [p for p, _ in candidates if p.id not in by_meaning])
+        scored = (
+            replace(passage, score=_relevance(side, by_meaning.get(passage.id, 0.0), words, passage, held))
+            for passage, words in candidates
         )
+        language = _language(question)
+        return sorted(scored, key=lambda passage: _rank(passage, scope, language), reverse=True)
 
     def _by_meaning(self, held: _Held, vector: Vectors, scope: Scope, pool: int) -> dict[str, float]:
         """The nearest passages, and the nearest of the student's own class and subject where those are far down."""
@@ -174,18 +160,16 @@ class Retriever:
         return self._known
 
 
-def _relevance(dense: float, lexical: float, *, readable: bool) -> float:
-    if not readable:
-        return _clipped(BASE + SLOPE * lexical if lexical else 0.0)
-    return _clipped((1.0 - WORDS) * dense + WORDS * lexical)
-
-
-def _clipped(score: float) -> float:
+def _relevance(side: Side, meaning: float, words: float, passage: Passage, held: _Held) -> float:
+    if side is Side.LEXICAL:
+        score = words
+    elif side is Side.DENSE:
+        score = meaning
+    elif passage.language in held.readable:
+        score = (1.0 - WORDS) * meaning + WORDS * words
+    else:
+        score = BASE + SLOPE * words if words else 0.0
     return min(1.0, max(0.0, score))
-
-
-def _sorted(passages: Iterable[Passage]) -> list[Passage]:
-    return sorted(passages, key=lambda passage: passage.score, reverse=True)
 
 
 def _best(scores: Scores, k: int) -> list[int]:

@@ -5,8 +5,9 @@
     {"input": ..., "output": ...}
 
 "question" may stand for "instruction" or "input", and "answer" or "output" for "response". Everything else is optional:
-title, chapter, page, class, subject, language, kind, facts, split, and "passages", a list of texts to answer from. A
-line that cannot be used is an error that names it; nothing is skipped in silence.
+title, chapter, page, class, subject, language, kind, asked, distance, facts, split, "also" (further pages that answer),
+and "passages", a list of texts to answer from. A line that cannot be used is an error that names it; nothing is skipped
+in silence.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from typing import Any
 from training.errors import BadLine, DatasetError
 
 SPLITS = frozenset({"train", "dev", "test"})
+UNANSWERABLE = "unanswerable"  # the kind of a question that no book here answers
 
 _QUESTION = ("instruction", "input", "question")
 _ANSWER = ("response", "output", "answer")
-_TEXT = ("title", "subject", "language", "split", "kind")
+_TEXT = ("title", "subject", "language", "split", "kind", "asked", "distance")
 _NUMBER = {"chapter": "chapter", "page": "page", "class": "class_level"}
 _TEXTS = ("facts", "passages")
 
@@ -33,7 +35,8 @@ _TEXTS = ("facts", "passages")
 class Example:
     """One question with the answer we want. `passages` are to be retrieved where an example carries none of its own.
 
-    `facts` are what any right answer must contain, compared without case.
+    `facts` are what any right answer must contain, compared without case. `language` is the book's; `asked` is how the
+    question is put: en, hi, sms (as students type) or hinglish. `distance` is near or far, for unanswerable questions.
     """
 
     question: str
@@ -48,6 +51,9 @@ class Example:
     chapter: int | None = None
     page: int | None = None
     class_level: int | None = None
+    asked: str = "en"
+    distance: str = ""
+    also: tuple[int, ...] = ()
 
 
 class _Unusable(ValueError):
@@ -108,6 +114,8 @@ def _example(row: object) -> Example:
     known: dict[str, Any] = {name: _text(row, name) for name in _TEXT if row.get(name) is not None}
     known |= {ours: _number(row, name) for name, ours in _NUMBER.items() if row.get(name) is not None}
     known |= {name: _text_list(row, name) for name in _TEXTS if row.get(name) is not None}
+    if row.get("also") is not None:
+        known["also"] = _page_list(row["also"])
     if known.get("split", "train") not in SPLITS:
         raise _Unusable(f'"split" must be train, dev or test, not {known["split"]!r}')
     return Example(question=question, answer=answer, **known)
@@ -150,6 +158,12 @@ def _number(row: Mapping[str, object], name: str) -> int:
     if type(value) is not int:
         raise _Unusable(f"{name!r} must be a whole number, not {value!r}")
     return value
+
+
+def _page_list(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(page) is int for page in value):
+        raise _Unusable('"also" must be a list of page numbers')
+    return tuple(value)
 
 
 def _text_list(row: Mapping[str, object], name: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from bot.cli import adapters, chat, doctor, people, serve, textbooks, train
+from bot.cli import adapters, chat, doctor, evaluate, people, serve, textbooks, train
 from bot.errors import SahpathiError
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app.command()(chat.chat)
 app.command()(doctor.doctor)
 app.add_typer(textbooks.app, name="textbooks")
 app.add_typer(train.app, name="train")
-app.command()(train.evaluate)
+app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(people.app, name="users")
 

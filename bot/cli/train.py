@@ -1,31 +1,26 @@
-"""`sahpathi train` and `sahpathi evaluate`: tokenizer, base model, adapters, and how good they are.
+"""`sahpathi train`: tokenizer, base model and adapters.
 
 The recipes under training/recipes hold every argument; the options here are those that differ from run to run.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from bot.cli.common import Json, errors, load_settings, log_to_stderr, out, show
+from bot.cli.common import errors, load_settings, out
 from bot.cli.people import with_store
+from bot.cli.workbench import SHIPPED, bench, pairs, training
 from bot.errors import SetupError
 
 if TYPE_CHECKING:
     from bot.settings import Settings
     from bot.tables import StoredAnswer
-    from inference.adapters import AdapterCard, Shelf
-    from inference.engine import Engine
+    from inference.adapters import AdapterCard
     from training.data import Example
-    from training.evals.answers import Check
     from training.recipe import Recipe
     from training.sft import SftArguments
 
@@ -35,7 +30,6 @@ Retrieve = Callable[[str], list[str]]
 app = typer.Typer(no_args_is_help=True, help="Make the tokenizer, the base model and adapters.")
 
 FEW = 50  # fewer reviewed answers than this hardly teach anything
-PAIRS = Path(__file__).parents[2] / "data" / "qa"
 
 Corpus = Annotated[
     Path | None, typer.Option(exists=True, file_okay=False, help="Folder with prose/*.jsonl[.xz] to add.")
@@ -48,7 +42,7 @@ Output = Annotated[Path | None, typer.Option(help="Folder that receives the mode
 @app.command()
 def tokenizer(recipe: BaseRecipe = "base-cpu", corpus: Corpus = None, output: Output = None) -> None:
     """Train the tokenizer of the base model."""
-    with _training():
+    with training():
         from training.tokenizer import train_tokenizer
 
         arguments = _section(_recipe(recipe, corpus=corpus, output=output).tokenizer, recipe, "tokenizer")
@@ -59,7 +53,7 @@ def tokenizer(recipe: BaseRecipe = "base-cpu", corpus: Corpus = None, output: Ou
 @app.command()
 def pretrain(recipe: BaseRecipe = "base-cpu", corpus: Corpus = None, output: Output = None) -> None:
     """Train the base model on the textbooks. A run that was stopped goes on where it was."""
-    with _training():
+    with training():
         from training.pretrain import pretrain as run
 
         arguments = _section(_recipe(recipe, corpus=corpus, output=output).pretrain, recipe, "pretrain")
@@ -86,7 +80,7 @@ def sft(
 ) -> None:
     """Train a LoRA adapter, score it beside the base model, and register it. Promoting it is a step of its own."""
     settings = load_settings()
-    with _training():
+    with training():
         made = _recipe(
             recipe,
             subject=subject,
@@ -94,7 +88,7 @@ def sft(
             adapters=output or settings.home / "adapters",
         )
         arguments = _section(made.sft, recipe, "sft")
-        examples = [] if log_only else _pairs(data or [PAIRS])
+        examples = [] if log_only else pairs(data or [SHIPPED])
         if from_log or log_only:
             examples += _reviewed()
         card = _adapter(settings, arguments, examples)
@@ -106,58 +100,13 @@ def everything(recipe: BaseRecipe = "base-cpu", adapter_recipe: str = "adapter-c
     """Remake what is shipped: tokenizer, base model and general adapter, into the folders the recipes name."""
     tokenizer(recipe, corpus, None)
     pretrain(recipe, corpus, None)
-    with _training():
+    with training():
         from inference.adapters import Shelf
 
         arguments = _section(_recipe(adapter_recipe).sft, adapter_recipe, "sft")
-        card = _adapter(load_settings(), arguments, _pairs([PAIRS]))
+        card = _adapter(load_settings(), arguments, pairs([SHIPPED]))
         Shelf(arguments.adapters).promote(card)
     out.print(f"{card.id} is trained and promoted in {arguments.adapters}.")
-
-
-def evaluate(
-    adapter: Annotated[str, typer.Argument(help='An adapter\'s id, "current" or "base".')] = "current",
-    data: Annotated[
-        list[Path] | None, typer.Option(exists=True, help="JSONL files or folders of them; default: the shipped pairs.")
-    ] = None,
-    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
-    json: Json = False,
-) -> None:
-    """Score the answers of an adapter on held-out questions, before any quoting."""
-    settings = load_settings()
-    with _training():
-        from bot.compose import shelf
-        from training.data import of_split
-
-        examples = of_split(_pairs(data or [PAIRS]), split)
-        if not examples:
-            raise SetupError(f"There are no examples in the split {split!r}.")
-        with _bench(settings, Path(settings.model.base), shelf(settings), examples) as (engine, retrieve, check):
-            from training.evals.answers import by_engine
-            from training.evals.answers import evaluate as score
-
-            scores = score(examples, retrieve, by_engine(engine, adapter), check).named()
-    rows = [{"score": name, "value": value} for name, value in scores.items()]
-    show(rows, {"score": "Score", "value": adapter}, as_json=json, empty="")
-
-
-@contextmanager
-def _training() -> Iterator[None]:
-    """Logging, and the training package's errors as one clear line."""
-    log_to_stderr("WARNING")
-    logging.getLogger("training").setLevel(logging.INFO)
-    try:
-        from training.errors import TrainingError
-    except ModuleNotFoundError as error:
-        raise SetupError(f"{error.name} is not installed: training needs `pip install 'sahpathi[train]'`.") from None
-    from inference.errors import InferenceError
-
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise SetupError(f"{error.name} is not installed: training needs `pip install 'sahpathi[train]'`.") from None
-    except (TrainingError, InferenceError) as error:
-        raise SetupError(str(error)) from error
 
 
 def _recipe(name: str, **overrides: object) -> Recipe:
@@ -170,15 +119,6 @@ def _section(arguments: T | None, recipe: str, name: str) -> T:
     if arguments is None:
         raise SetupError(f"The recipe {recipe} has no section {name!r}.")
     return arguments
-
-
-def _pairs(places: Sequence[Path]) -> list[Example]:
-    from training.data import read
-
-    files = [file for place in places for file in (sorted(place.glob("*.jsonl")) if place.is_dir() else [place])]
-    if not files:
-        raise SetupError(f"There are no .jsonl files in {', '.join(map(str, places))}.")
-    return read(*files)
 
 
 def _reviewed() -> list[Example]:
@@ -204,39 +144,9 @@ def _adapter(settings: Settings, arguments: SftArguments, examples: list[Example
     from training.sft import sft as run
 
     shelf = Shelf(arguments.adapters)
-    with _bench(settings, arguments.base, shelf, examples) as (engine, retrieve, check):
+    with bench(settings, arguments.base, shelf, examples) as (engine, retrieve, check):
         card = run(arguments, examples, retrieve)
         if of_split(examples, "test", "dev"):
             return score(card, engine, shelf, examples, retrieve, check)
     errors.print("[yellow]No example is held out, so the adapter has no scores.[/yellow]")
     return card
-
-
-@contextmanager
-def _bench(
-    settings: Settings, base: Path, shelf: Shelf, examples: Sequence[Example]
-) -> Iterator[tuple[Engine, Retrieve, Check]]:
-    """The engine, retrieval and grounding check that examples are learned and scored with, as at serving time."""
-    from inference.engine import Engine
-    from rag.embed import Embedder
-    from rag.ground import Grounding
-    from training.evals.answers import by_grounding
-
-    questions = [example.question for example in examples if not example.passages]
-    passages = asyncio.run(_retrieved(settings, questions)) if questions else {}
-    engine = Engine(base, shelf, threads=settings.model.threads)
-    check = by_grounding(Grounding(Embedder(settings.retrieval.embedding_model)))
-    yield engine, lambda question: passages.get(question, []), check
-
-
-async def _retrieved(settings: Settings, questions: Sequence[str]) -> dict[str, list[str]]:
-    """What the books hold on each question, from an index of its own: the service may be using the other one."""
-    from bot.compose import opened_library
-
-    with tempfile.TemporaryDirectory(prefix="sahpathi-") as folder:
-        apart = settings.model_copy(update={"home": Path(folder), "chroma_url": None})
-        async with opened_library(apart) as library:
-            return {
-                question: [passage.text for passage in (await library.retrieve(question)).passages]
-                for question in questions
-            }

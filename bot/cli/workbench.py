@@ -1,0 +1,83 @@
+"""What training and evaluation stand on: question-answer pairs, the engine, and retrieval as at serving time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot.cli.common import log_to_stderr
+from bot.errors import SetupError
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
+    from inference.adapters import Shelf
+    from inference.engine import Engine
+    from training.data import Example
+    from training.evals.answers import Check
+
+Retrieve = Callable[[str], list[str]]
+
+SHIPPED = Path(__file__).parents[2] / "data" / "qa"
+
+
+@contextmanager
+def training() -> Iterator[None]:
+    """Logging, and the training package's errors as one clear line."""
+    log_to_stderr("WARNING")
+    logging.getLogger("training").setLevel(logging.INFO)
+    try:
+        from training.errors import TrainingError
+    except ModuleNotFoundError as error:
+        raise SetupError(f"{error.name} is not installed: training needs `pip install 'sahpathi[train]'`.") from None
+    from inference.errors import InferenceError
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SetupError(f"{error.name} is not installed: training needs `pip install 'sahpathi[train]'`.") from None
+    except (TrainingError, InferenceError) as error:
+        raise SetupError(str(error)) from error
+
+
+def pairs(places: Sequence[Path]) -> list[Example]:
+    from training.data import read
+
+    files = [file for place in places for file in (sorted(place.glob("*.jsonl")) if place.is_dir() else [place])]
+    if not files:
+        raise SetupError(f"There are no .jsonl files in {', '.join(map(str, places))}.")
+    return read(*files)
+
+
+@contextmanager
+def bench(
+    settings: Settings, base: Path, shelf: Shelf, examples: Sequence[Example]
+) -> Iterator[tuple[Engine, Retrieve, Check]]:
+    """The engine, retrieval and grounding check that examples are learned and scored with, as at serving time."""
+    from inference.engine import Engine
+    from rag.embed import Embedder
+    from rag.ground import Grounding
+    from training.evals.answers import by_grounding
+
+    questions = [example.question for example in examples if not example.passages]
+    passages = asyncio.run(_retrieved(settings, questions)) if questions else {}
+    engine = Engine(base, shelf, threads=settings.model.threads)
+    check = by_grounding(Grounding(Embedder(settings.retrieval.embedding_model)))
+    yield engine, lambda question: passages.get(question, []), check
+
+
+async def _retrieved(settings: Settings, questions: Sequence[str]) -> dict[str, list[str]]:
+    """What the books hold on each question, from an index of its own: the service may be using the other one."""
+    from bot.compose import opened_library
+
+    with tempfile.TemporaryDirectory(prefix="sahpathi-") as folder:
+        apart = settings.model_copy(update={"home": Path(folder), "chroma_url": None})
+        async with opened_library(apart) as library:
+            return {
+                question: [passage.text for passage in (await library.retrieve(question)).passages]
+                for question in questions
+            }
