@@ -21,7 +21,10 @@ TARGET = 100
 SECTION, PARAGRAPH, SENTENCE = 0.0, 0.1, 0.4
 OUT_OF_BOUNDS = 10.0
 # Questions and bare answers make bad passages: a quote must tell, not ask.
-EXERCISES = re.compile(r"(?:exercises?|answers?|answer key|questions?|practice|test yourself)\b", re.IGNORECASE)
+EXERCISES = re.compile(
+    r"(?:exercises?|answers?|answer key|questions?|practice|test yourself|अभ्यास|उत्तर|प्रश्न|प्रश्नावली)(?!\w)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def _passage(textbook: Textbook, page: int, position: int, run: list[_Unit]) -> 
         text += (" " if unit.start == SENTENCE else "\n") + unit.text
     heading = "; ".join(dict.fromkeys(unit.heading for unit in run if unit.heading))
     place = (textbook.title, textbook.chapter, textbook.chapter_title, textbook.class_level, textbook.subject, page)
-    content = "\x1f".join(map(str, (*place, textbook.language, heading, text)))
+    content = "\x1f".join(map(str, (*place, textbook.language, textbook.board, heading, text)))
     digest = hashlib.sha256(content.encode()).hexdigest()
     return Passage(
         id=f"{textbook.class_level}-{textbook.subject}-{textbook.chapter}-p{page}-{digest[:16]}",
@@ -107,6 +110,7 @@ def _passage(textbook: Textbook, page: int, position: int, run: list[_Unit]) -> 
         class_level=textbook.class_level,
         subject=textbook.subject,
         language=textbook.language,
+        board=textbook.board,
         heading=heading,
         position=position,
     )

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from rag.claims import bare, bears_out, clauses
 from rag.embed import Embedder, Vectors
 from rag.passage import Passage, Quote, Support
-from rag.quote import choose
+from rag.question import Question
+from rag.quote import choose, defines
 from rag.sentences import split
 from rag.words import stem, topic, words
 
@@ -51,23 +52,31 @@ class Grounding:
         held = [(passage, self._sentences(passage)) for passage in passages]
         return [self._support(claim, vector, held) for claim, vector in zip(claims, vectors, strict=True)]
 
-    def quote(self, question: str, passages: Sequence[Passage], vector: Vectors | None = None) -> Quote | None:
+    def quote(self, question: Question, passages: Sequence[Passage], vector: Vectors | None = None) -> Quote | None:
         """One to three sentences of one passage, word for word, that answer; None when none is close enough.
 
-        `vector` is the question's, when the caller has it.
+        `vector` is that of `question.english`, when the caller has it.
         """
-        asked = self._embedder.embed([question])[0] if vector is None else vector
-        return choose(question, [(passage, self._sentences(passage).vectors @ asked) for passage in passages])
+        asked = self._embedder.embed([question.english])[0] if vector is None else vector
+        return choose(question, [(passage, self._similar_to(asked, passage)) for passage in passages])
 
-    def answers(self, question: str, sentence: str, quote: str, vector: Vectors | None = None) -> bool:
+    def answers(self, question: Question, sentence: str, quote: str, vector: Vectors | None = None) -> bool:
         """Whether `sentence` bears on `question` about as well as `quote`, what the book itself has to say.
 
         A sentence can be true to the book and still answer something else: it must name as much of what is asked about
-        as the quote does, and be nearly as close to the question. `vector` is the question's, when the caller has it.
+        as the quote does, be nearly as close to the question, and say what a thing is where the question asks that and
+        the quote says it. `vector` is that of `question.english`, when the caller has it.
         """
-        asked = self._embedder.embed([question])[0] if vector is None else vector
+        asked = self._embedder.embed([question.english])[0] if vector is None else vector
         near, quoted = self._embedder.embed([sentence, quote]) @ asked
-        return bool(near >= quoted - OFF_THE_POINT and _named(question, sentence) >= _named(question, quote))
+        named = _named(question.english, sentence) >= _named(question.english, quote)
+        as_told = defines(question, sentence) or not defines(question, quote)
+        return bool(near >= quoted - OFF_THE_POINT and named and as_told)
+
+    def _similar_to(self, vector: Vectors, passage: Passage) -> Vectors | None:
+        """The similarity of each sentence of a passage; None where the model does not read its language."""
+        reads = self._embedder.reads(passage.language, passage.text)
+        return self._sentences(passage).vectors @ vector if reads else None
 
     def _support(self, claim: str, vector: Vectors, held: Sequence[tuple[Passage, Sentences]]) -> Support:
         best = Support(claim, None, "", 0.0)

@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
-LAYOUT = 2  # raise it when the records' shape changes: an index of another layout is built anew
+LAYOUT = 3  # raise it when the records' shape changes: an index of another layout is built anew
 POINTER = "sahpathi-current"
 PREFIX = "sahpathi-passages-"
 ABANDONED_AFTER = 6 * 3600.0  # seconds: on a server, another process may be building
 PATIENCE = 30.0  # seconds a server may take
-BATCH = 16  # passages embedded at a time
+BATCH = 16  # passages at a step, which takes about a second: students' questions wait so long for their turn
 RECORDS_A_PASSAGE = 10  # over-fetch: about what one passage has, so that k * 10 records hold well over k passages
-STORED = ("book", "chapter", "page", "position", "class_level", "subject", "language", "heading")
-FOUND_AT = "found_at"
+STORED = ("book", "chapter", "page", "position", "class_level", "subject", "language", "board", "heading")
+CALIBRATION = "calibration"
 PAGE = 2_000  # records read at a time
-FILTERED = ("of", "class_level", "subject", "language")  # what a sentence's record knows of its passage
+FILTERED = ("of", "class_level", "subject", "language", "board")  # what a sentence's record knows of its passage
 
 Progress = Callable[[int, int], None]
 T = TypeVar("T")
@@ -132,32 +132,41 @@ class Index:
             made_by = f"{stamp.model} ({stamp.dimension} dimensions)"
             raise EmbeddingMismatch(made_by, f"{embedder.name} ({embedder.dimension} dimensions)")
 
-    def build(self, passages: Sequence[Passage], embedder: Embedder, progress: Progress | None = None) -> None:
+    def build(
+        self,
+        passages: Sequence[Passage],
+        embedder: Embedder,
+        progress: Progress | None = None,
+        *,
+        batch: int = BATCH,
+    ) -> None:
         """Replace the index by one of `passages`. Whatever is raised on the way, the old one stays."""
-        for done in self.building(passages, embedder):
+        for done in self.building(passages, embedder, batch=batch):
             if progress is not None:
                 progress(done, len(passages))
 
-    def building(self, passages: Sequence[Passage], embedder: Embedder) -> Generator[int, None, None]:
-        """Like `build`, a batch at a step: yields how many passages are done.
+    def building(
+        self, passages: Sequence[Passage], embedder: Embedder, *, batch: int = BATCH
+    ) -> Generator[int, None, None]:
+        """Like `build`, a batch of passages at a step: yields how many are done.
 
         Closed early or failed, it leaves the old index serving, and what it did to be taken over by the next build.
         """
         stamp = Stamp(embedder.name, embedder.dimension, fingerprint(passages), LAYOUT, len(passages))
         donors = self._donors(stamp)
-        found_at = self.found_at if self.version in {donor.name for donor in donors} else None
+        kept = self.calibration if self.version in {donor.name for donor in donors} else ""
         name = PREFIX + uuid.uuid4().hex
         fresh = self._client.create_collection(
             name,
-            metadata={**asdict(stamp), "started": time.time(), **({FOUND_AT: found_at} if found_at else {})},
+            metadata={**asdict(stamp), "started": time.time(), **({CALIBRATION: kept} if kept else {})},
             configuration={"hnsw": {"space": "ip", "ef_construction": 200, "ef_search": 200}},
             embedding_function=None,  # or Chroma would fall back to a model of its own
         )
         try:
-            for done in range(0, len(passages), BATCH):
-                batch = passages[done : done + BATCH]
-                _add(fresh, batch, embedder, donors)
-                yield done + len(batch)
+            for done in range(0, len(passages), batch):
+                step = passages[done : done + batch]
+                _add(fresh, step, embedder, donors)
+                yield done + len(step)
             self._switch_to(fresh)
         except BaseException:
             unfinished = [fresh, *(donor for donor in donors if donor.name != self.version)]
@@ -172,16 +181,15 @@ class Index:
         return self._collection.name if self._collection is not None else ""
 
     @property
-    def found_at(self) -> float | None:
-        """The relevance from which a passage counts as found, as `calibrate` stored it; None until then."""
-        value = (self._collection.metadata or {}).get(FOUND_AT) if self._collection is not None else None
-        return float(str(value)) if value is not None else None
+    def calibration(self) -> str:
+        """What `calibrate` stored, "" until then."""
+        return str((self._collection.metadata or {}).get(CALIBRATION, "")) if self._collection is not None else ""
 
-    def calibrate(self, found_at: float) -> None:
-        """Keep a threshold with the index; builds with the same model hand it on. Raises ValueError on an empty one."""
+    def calibrate(self, calibration: str) -> None:
+        """Keep a fitted score with the index; builds with the same model hand it on. Raises ValueError when empty."""
         if self._collection is None:
             raise ValueError("nothing is indexed yet")
-        metadata = {**(self._collection.metadata or {}), FOUND_AT: found_at}
+        metadata = {**(self._collection.metadata or {}), CALIBRATION: calibration}
         metadata.pop("hnsw:space", None)
         self._collection.modify(metadata=metadata)
 
@@ -192,8 +200,8 @@ class Index:
     def query(self, vector: Vectors, k: int, where: Mapping[str, str | int] | None = None) -> dict[str, float]:
         """The ids of the `k` passages nearest to a question's vector, best first, with the similarity described above.
 
-        `where` demands equal metadata (class_level, subject, language), by Chroma's own filter, which is slow on a
-        large index.
+        `where` demands equal metadata (class_level, subject, language, board), by Chroma's own filter, which is slow
+        on a large index.
         """
         return self._current(lambda collection: _nearest(collection, vector, k, where), {})
 

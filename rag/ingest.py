@@ -1,14 +1,13 @@
-"""Textbook files into pages. Markdown for now; another format is another reader in READERS.
+"""Textbooks as they are indexed: one Markdown file a chapter, with YAML front matter between two lines `---`, then text
+whose pages begin with a line `<!-- page: 12 -->`; page 0 says that the book has no page numbers.
 
-A Markdown textbook is one chapter: YAML front matter between two lines `---`, then text whose pages begin with a line
-`<!-- page: 12 -->`.
+Files of other formats are put into this form by `rag.shelf`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,8 @@ import yaml
 
 from rag.errors import TextbookError
 
-SUBJECT = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+SUFFIX = ".md"
+CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")  # a subject or a board
 LANGUAGE = re.compile(r"[a-z]{2,3}")
 PAGE_MARK = re.compile(r"<!--\s*page:\s*(\d{1,5})\s*-->")
 ALMOST_PAGE_MARK = re.compile(r"<!--\s*page\b", re.IGNORECASE)
@@ -31,11 +31,12 @@ KEYS: dict[str, type] = {
     "board": str,
     "licence": str,
 }
+OPTIONAL: dict[str, type] = {"source": str, "source_sha256": str, "reader": int}  # of chapters that `rag.shelf` made
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One printed page. `text` is still in the format of its file (Markdown)."""
+    """One printed page, or all text of a book without page numbers (`number` 0). `text` is Markdown."""
 
     number: int
     text: str
@@ -43,7 +44,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Textbook:
-    """One chapter of a book, as one file holds it. `sha256` is of the file's bytes, in hex."""
+    """One chapter of a book, as one file holds it. `sha256` is of the file's bytes, in hex.
+
+    `source`, `source_sha256` and `reader` tell which file it was made from and by which version of the readers; empty
+    for one that was written in this form.
+    """
 
     title: str
     chapter: int
@@ -53,18 +58,21 @@ class Textbook:
     language: str
     pages: tuple[Page, ...]
     sha256: str
+    board: str = "national"
+    source: str = ""
+    source_sha256: str = ""
+    reader: int = 0
 
 
 def read_textbook(path: Path) -> Textbook:
     """Read one file. Raises TextbookError."""
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise TextbookError(path, 0, f"this format is not read; use one of {', '.join(sorted(READERS))}")
+    if path.suffix.lower() != SUFFIX:
+        raise TextbookError(path, 0, "only Markdown is read here; put other files on the shelf: sahpathi textbooks add")
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise TextbookError(path, 0, f"cannot be read: {error.strerror}") from error
-    return reader(path, raw)
+    return _read_markdown(path, raw)
 
 
 def read_library(*roots: Path) -> tuple[list[Textbook], list[TextbookError]]:
@@ -75,14 +83,14 @@ def read_library(*roots: Path) -> tuple[list[Textbook], list[TextbookError]]:
     """
     books: list[Textbook] = []
     errors: list[TextbookError] = []
-    seen: dict[tuple[str, int, str], Path] = {}
+    seen: dict[tuple[str, int, int, str], Path] = {}
     for path in dict.fromkeys(found for root in roots for found in _files(root)):
         try:
             book = read_textbook(path)
         except TextbookError as error:
             errors.append(error)
             continue
-        key = (book.title, book.chapter, book.language)
+        key = (book.title, book.class_level, book.chapter, book.language)
         if key in seen:
             errors.append(TextbookError(path, 0, f"{book.title}, chapter {book.chapter} is already in {seen[key]}"))
         else:
@@ -97,7 +105,7 @@ def _files(root: Path) -> list[Path]:
     return sorted(
         path
         for path in root.rglob("*")
-        if path.suffix.lower() in READERS
+        if path.suffix.lower() == SUFFIX
         and path.name.lower() not in NOT_TEXTBOOKS
         and not any(part.startswith(".") for part in path.relative_to(root).parts)
         and path.is_file()
@@ -126,11 +134,15 @@ def _read_markdown(path: Path, raw: bytes) -> Textbook:
         language=str(facts["language"]),
         pages=_pages(path, lines, end + 1),
         sha256=hashlib.sha256(raw).hexdigest(),
+        board=str(facts["board"]),
+        source=str(facts.get("source", "")),
+        source_sha256=str(facts.get("source_sha256", "")),
+        reader=int(str(facts.get("reader", 0))),
     )
 
 
 def _front_matter(path: Path, text: str) -> dict[str, object]:
-    """The values of KEYS, checked. Line numbers count the opening --- as line 1."""
+    """The values of KEYS and OPTIONAL, checked. Line numbers count the opening --- as line 1."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
@@ -147,7 +159,10 @@ def _front_matter(path: Path, text: str) -> dict[str, object]:
         if key not in values:
             raise TextbookError(path, 1, f"the front matter lacks {key}; it needs {', '.join(KEYS)}")
         _check_value(path, lines[key], key, kind, values[key])
-    return {key: values[key] for key in KEYS}
+    for key, kind in OPTIONAL.items():
+        if key in values and type(values[key]) is not kind:
+            raise TextbookError(path, lines[key], f"{key} is written by `sahpathi textbooks add`; leave it as it was")
+    return {key: values[key] for key in (*KEYS, *OPTIONAL) if key in values}
 
 
 def _check_value(path: Path, line: int, key: str, kind: type, value: object) -> None:
@@ -157,8 +172,9 @@ def _check_value(path: Path, line: int, key: str, kind: type, value: object) -> 
             raise TextbookError(path, line, f"{key} must be a number from 1 to {highest}, without quotes")
     elif not isinstance(value, str) or not value.strip():
         raise TextbookError(path, line, f"{key} must be text; put quotes around it if it looks like something else")
-    elif key == "subject" and not SUBJECT.fullmatch(value):
-        raise TextbookError(path, line, "subject must be lower case with hyphens, such as science or study-skills")
+    elif key in ("subject", "board") and not CODE.fullmatch(value):
+        example = "science or study-skills" if key == "subject" else "national or tamil-nadu"
+        raise TextbookError(path, line, f"{key} must be lower case with hyphens, such as {example}")
     elif key == "language" and not LANGUAGE.fullmatch(value):
         raise TextbookError(path, line, "language must be a code of two or three letters, such as en or hi")
 
@@ -183,6 +199,3 @@ def _pages(path: Path, lines: list[str], start: int) -> tuple[Page, ...]:
         raise TextbookError(path, 0, "has no text; put it after a page mark such as <!-- page: 1 -->")
     texts = [(page, "\n".join(body).strip()) for page, body in pages]
     return tuple(Page(page, text) for page, text in texts if text)
-
-
-READERS: dict[str, Callable[[Path, bytes], Textbook]] = {".md": _read_markdown}

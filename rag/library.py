@@ -7,6 +7,7 @@ loads neither.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import OrderedDict
@@ -14,8 +15,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from rag.answerable import UNFITTED, Answerable
 from rag.chunk import chunk
 from rag.embed import PACKAGED, Embedder, Vectors
 from rag.errors import TextbookError
@@ -24,7 +26,9 @@ from rag.ground import Grounding
 from rag.index import LAYOUT, Index, Progress, Stamp, fingerprint
 from rag.ingest import Textbook, read_library
 from rag.passage import Passage, Quote, Retrieval, Support
-from rag.retrieve import FOUND_AT, Retriever, Scope, Side
+from rag.question import Question
+from rag.rerank import Reranker
+from rag.retrieve import Retriever, Scope, Side
 from rag.sentences import complete
 
 REMEMBERED_QUESTIONS = 256
@@ -44,21 +48,36 @@ class IndexReport:
     rebuilt: bool
     seconds: float
 
+    def summary(self) -> dict[str, Any]:
+        """For a table or JSON."""
+        errors = [str(error) for error in self.errors]
+        return {"chapters": self.chapters, "passages": self.passages, "rebuilt": self.rebuilt, "errors": errors}
+
 
 class Library:
     """Make one with `open`; end it with `close`. It is both Retriever and Grounder of the service."""
 
     def __init__(
-        self, index: Index, embedder: Embedder, glossary: Glossary, thread: ThreadPoolExecutor, found_at: float | None
+        self,
+        index: Index,
+        embedder: Embedder,
+        retriever: Retriever,
+        thread: ThreadPoolExecutor,
+        *,
+        board: str | None,
+        answerable: Answerable,
     ) -> None:
         self._index = index
         self._embedder = embedder
-        self._retriever = Retriever(index, embedder, glossary)
+        self._retriever = retriever
+        self._board = board
         self._grounding = Grounding(embedder)
         self._thread = thread
-        self._fixed = found_at
-        self._vectors: OrderedDict[str, Vectors] = OrderedDict()
+        self._shipped = answerable
+        self._asked: OrderedDict[str, tuple[Question, Vectors]] = OrderedDict()
+        self._stored = ("", answerable)  # what is stored with the index, and the same as an object
         self._indexing = asyncio.Lock()
+        self.last_report = IndexReport(0, 0, (), rebuilt=False, seconds=0.0)  # of the last `index`
 
     @classmethod
     async def open(
@@ -68,13 +87,16 @@ class Library:
         embedding_model: str = PACKAGED,
         threads: int = 1,
         glossary: Glossary | None = None,
-        found_at: float | None = None,
+        board: str | None = None,
+        reranker: str = "",
+        answerable: Answerable = UNFITTED,
         any_model: bool = False,
     ) -> Library:
         """Open the index in a folder (a Path) or on a Chroma server (a URL), and load the embedding model.
 
-        `glossary` lets books in English answer questions in Hindi. `found_at` overrides the threshold that is stored
-        with the index.
+        `glossary` lets books in English answer questions in Hindi. Books of `board` are preferred. `reranker` names a
+        cross-encoder; "" goes without. `answerable` decides what is not in the books, unless another was stored with
+        the index.
 
         Raises IndexInUse, IndexUnavailable, EmbeddingUnavailable; EmbeddingMismatch when the index was made by another
         model, unless `any_model`: that is for `index`, which then builds it anew.
@@ -91,7 +113,8 @@ class Library:
             except BaseException:
                 index.close()
                 raise
-            return cls(index, embedder, glossary or Glossary(), thread, found_at)
+            retriever = Retriever(index, embedder, glossary, Reranker(reranker) if reranker else None)
+            return cls(index, embedder, retriever, thread, board=board, answerable=answerable)
 
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, load)
@@ -117,39 +140,60 @@ class Library:
 
         `progress(done, total)` is called in the event loop. Questions are answered between the steps of a build, from
         the old index. A textbook that cannot be read is reported and left out; when none can, the index stays as it is.
+        Where there is no textbook at all, the index is emptied.
         """
         async with self._indexing:
             began = time.perf_counter()
             books, errors = await asyncio.to_thread(read_library, *roots)
             passages = await asyncio.to_thread(_passages, books)
-            stale = bool(passages) and (force or await self._run(lambda: self._is_stale(passages)))
+            usable = bool(passages) or not errors
+            stale = usable and (force or await self._run(lambda: self._is_stale(passages)))
             if stale:
                 await self._build(passages, progress)
             await self._run(self._retriever.refresh)
+            self._asked.clear()  # a question is read by the words of the books
             seconds = time.perf_counter() - began
-            return IndexReport(len(books), len(passages), tuple(errors), stale, seconds)
+            self.last_report = IndexReport(len(books), len(passages), tuple(errors), stale, seconds)
+            return self.last_report
 
     async def retrieve(
-        self, question: str, *, class_level: int | None = None, subject: str | None = None, k: int = 3
+        self,
+        question: str,
+        *,
+        class_level: int | None = None,
+        subject: str | None = None,
+        language: str | None = None,
+        board: str | None = None,
+        k: int = 3,
     ) -> Retrieval:
         """The passages that bear on `question`, best first; none when the books do not hold the answer."""
 
         def find() -> Retrieval:
-            read = self._retriever.read(question)
-            scope = Scope(class_level, subject)
-            return self._retriever.retrieve(read, self._vector(question), scope, k=k, found_at=self.found_at)
+            scope = Scope(class_level, subject, language, board or self._board)
+            return self._retriever.retrieve(*self._read(question), scope, k=k, answerable=self.answerable)
 
         return await self._run(find)
 
-    async def ranked(self, question: str, side: Side = Side.HYBRID) -> list[Passage]:
-        """Every candidate for a question, by relevance alone, best first, as one side of the search sees it."""
-        return await self._run(
-            lambda: self._retriever.ranked(self._retriever.read(question), self._vector(question), side=side)
-        )
+    async def ranked(self, question: str, side: Side = Side.HYBRID) -> Retrieval:
+        """Every candidate for a question, by relevance alone, best first, as one side of the search sees it.
 
-    async def calibrate(self, found_at: float) -> None:
-        """Store a fitted threshold with the index."""
-        await self._run(lambda: self._index.calibrate(found_at))
+        Only the hybrid search has a confidence.
+        """
+
+        def find() -> Retrieval:
+            ranking = self._retriever.ranked(*self._read(question), side=side)
+            confidence = self.answerable.score(ranking.measures) if ranking.measures else 0.0
+            return Retrieval(ranking.passages, confidence=confidence)
+
+        return await self._run(find)
+
+    async def measures(self, question: str) -> tuple[float, ...]:
+        """What `Answerable` decides by."""
+        return await self._run(lambda: self._retriever.ranked(*self._read(question)).measures)
+
+    async def calibrate(self, answerable: Answerable) -> None:
+        """Store a fitted score with the index."""
+        await self._run(lambda: self._index.calibrate(answerable.dumps()))
 
     async def check(self, text: str, passages: Sequence[Passage], question: str) -> list[Support]:
         """One Support for each sentence of `text`, in order."""
@@ -161,15 +205,25 @@ class Library:
 
     async def quote(self, question: str, passages: Sequence[Passage]) -> Quote | None:
         """The sentences of one passage that answer best, word for word; None when none is close enough."""
-        return await self._run(lambda: self._grounding.quote(question, passages, self._vector(question)))
+
+        def choose() -> Quote | None:
+            read, vector = self._read(question)
+            return self._grounding.quote(read, passages, vector)
+
+        return await self._run(choose)
 
     async def answers(self, question: str, sentence: str, quote: Quote) -> bool:
         """Whether a sentence bears on the question about as well as the book's own best sentences."""
-        return await self._run(lambda: self._grounding.answers(question, sentence, quote.text, self._vector(question)))
+
+        def judge() -> bool:
+            read, vector = self._read(question)
+            return self._grounding.answers(read, sentence, quote.text, vector)
+
+        return await self._run(judge)
 
     async def embed(self, question: str) -> Vectors:
         """The question's vector, shape (dimension,): computed once, then remembered."""
-        return await self._run(lambda: self._vector(question))
+        return await self._run(lambda: self._read(question)[1])
 
     async def _build(self, passages: Sequence[Passage], progress: Progress | None) -> None:
         steps = self._index.building(passages, self._embedder)
@@ -185,19 +239,24 @@ class Library:
         return self._index.stamp != current
 
     @property
-    def found_at(self) -> float:
-        """The relevance from which a passage counts as found: as configured, or fitted, or the shipped one."""
-        return self._fixed or self._index.found_at or FOUND_AT
+    def answerable(self) -> Answerable:
+        """What decides whether the books hold the answer: fitted here, or the shipped one."""
+        text = self._index.calibration
+        if text != self._stored[0]:
+            self._stored = text, self._shipped
+            with contextlib.suppress(ValueError):  # fitted by another version, or nothing
+                self._stored = text, Answerable.loads(text)
+        return self._stored[1]
 
-    def _vector(self, question: str) -> Vectors:
-        """The vector of a question in the language of the embedding model, as far as it can be put into it."""
-        if question not in self._vectors:
+    def _read(self, question: str) -> tuple[Question, Vectors]:
+        """A question as read, and the vector of what could be put into the language of the embedding model."""
+        if question not in self._asked:
             read = self._retriever.read(question)
-            self._vectors[question] = self._embedder.embed([read.english])[0]
-            if len(self._vectors) > REMEMBERED_QUESTIONS:
-                self._vectors.popitem(last=False)
-        self._vectors.move_to_end(question)
-        return self._vectors[question]
+            self._asked[question] = read, self._embedder.embed([read.english])[0]
+            if len(self._asked) > REMEMBERED_QUESTIONS:
+                self._asked.popitem(last=False)
+        self._asked.move_to_end(question)
+        return self._asked[question]
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

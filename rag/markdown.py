@@ -12,7 +12,8 @@ TABLE_ROW = re.compile(r"\s*\|(.+)\|\s*$")
 TABLE_RULE = re.compile(r"\s*\|?[\s:|-]*-[\s:|-]*\|?\s*$")
 RULE = re.compile(r"\s*(?:[-*_]\s*){3,}$")
 FENCE = re.compile(r"\s*(?:```|~~~)")
-TERM = re.compile(r"\*\*(?P<term>[^*]+?):?\*\*\s*[:–—-]?\s+(?P<definition>.+)")
+# "**Term**: meaning", also with other names of it: "**Term** (शब्द, shabd): meaning".
+TERM = re.compile(r"\*\*(?P<term>[^*]+?):?\*\*(?P<names> \([^()]*\)(?=:))?\s*[:–—-]?\s+(?P<definition>.+)")
 CLOSED = re.compile(r"[.?!:;।…][\"'”’)\]]*$")
 FORMULA = re.compile(r"[=→]")
 LONGEST_FORMULA = 15  # words
@@ -107,6 +108,8 @@ def _item(line: str) -> str:
     if definition is None:
         return plain(text)
     term, meaning = plain(definition["term"]), plain(definition["definition"])
+    if definition["names"]:
+        return f"{term}{definition['names']}: {meaning}"
     opening = re.sub(r"^(?:a|an|the)\s+", "", meaning, flags=re.IGNORECASE)
     return meaning if opening.lower().startswith(term.lower()) else f"{term}: {meaning}"
 

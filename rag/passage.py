@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,18 @@ class Passage:
     subject: str
     language: str
     score: float = 0.0
+    board: str = "national"
     heading: str = ""  # the headings it stands under, apart by "; "; never shown
     position: int = 0  # its place among the passages of its page
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A candidate with its similarity in meaning (guessed where the model cannot read it) and share of the words."""
+
+    passage: Passage
+    meaning: float
+    words: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +58,20 @@ class Quote:
 class Retrieval:
     """What the library holds on a question. `passages` are the relevant ones, best first; empty means not in the book.
 
-    `nearby` names up to three chapters closest to the question, to be offered when there are no passages.
+    `nearby` names up to three chapters closest to the question, to be offered when there are no passages. `confidence`,
+    0 to 1, is how surely the books hold the answer.
     """
 
     passages: tuple[Passage, ...]
     nearby: tuple[str, ...] = ()
+    confidence: float = 0.0
+
+    def summary(self) -> dict[str, Any]:
+        """For a table or JSON."""
+        shown = ("score", "book", "chapter", "page", "class_level", "subject", "language", "board", "text")
+        rows = [{name: getattr(passage, name) for name in shown} for passage in self.passages]
+        return {
+            "passages": [row | {"score": round(row["score"], 4)} for row in rows],
+            "nearby": list(self.nearby),
+            "confidence": round(self.confidence, 4),
+        }

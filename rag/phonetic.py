@@ -27,7 +27,8 @@ _NUKTA, _VIRAMA, _NASALS = "\u093c", "\u094d", "\u0901\u0902"
 _LATIN = tuple(
     (re.compile(pattern), letter)
     for pattern, letter in (
-        (r"ksh", "ks"), (r"x", "ks"), (r"c+h+", "C"), (r"c(?=[eiy])", "s"), (r"ck|c(?!$)|q", "k"), (r"sh+", "s"),
+        (r"^ts", "s"), (r"[ts]ion|shun", "sn"), (r"ksh", "ks"), (r"x", "ks"), (r"c+h+", "C"),
+        (r"c(?=[eiy])", "s"), (r"ck|c(?!$)|q", "k"), (r"sh+", "s"),
         (r"ph", "f"), (r"(?<=[bdgjkt])h", ""), (r"w", "v"), (r"z", "j"), (r"[iy]?ee+", "i"), (r"oo+", "u"),
         (r"a[iy](?![aeiou])", "e"), (r"a[uow]", "o"), (r"gny", "gy"),
     )

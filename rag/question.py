@@ -6,7 +6,7 @@ sees or what the model answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from rapidfuzz import process
@@ -17,6 +17,14 @@ from rag.phonetic import is_devanagari, key
 from rag.words import ASKING_WORDS, FUNCTION_WORDS, lexicon, stem, words
 
 SHORTEST_MENDED = 4
+NEAR = 12  # words of the books that are looked at when one is mended
+SHORTEST_HINDI = 3  # letters that a Hindi word in an English question has more than
+SHORTEST_HEARD = 3  # letters of a phonetic key that says enough to find a word by
+# What a Hindi sentence in Latin letters is held together by, where the same letters are an English word.
+HINDI_FILLERS = lexicon(
+    "ho hi na to ji sir madam bhi log hum ham tum aap the tha thi raha rahi rahe rha rhi rhe jata jati jate gaya gayi "
+    "gaye apna apni apne wala wali wale jo jab tab wo vo koi kuch sab nahi mat"
+)
 LONG = 7  # letters from which two slips are allowed
 UNKNOWN_HINDI = 0.3  # weight of a Hindi word that neither the glossary nor the books know
 
@@ -40,10 +48,18 @@ class Question:
     terms: tuple[Term, ...]
 
 
-class Reader:
-    """Reads questions for one set of books. `spelled` are their words; `is_word` tells English words from others."""
+def plain(text: str) -> Question:
+    """A question in English as it stands, where there is no Reader to read it."""
+    return Question(text, text, is_hindi=False, terms=())
 
-    def __init__(self, glossary: Glossary, spelled: frozenset[str], is_word: Callable[[str], bool]) -> None:
+
+class Reader:
+    """Reads questions for one set of books.
+
+    `spelled` are their words and how often each is; `is_word` tells English words from others.
+    """
+
+    def __init__(self, glossary: Glossary, spelled: Mapping[str, int], is_word: Callable[[str], bool]) -> None:
         self._glossary = glossary
         self._spelled = spelled
         self._stems = frozenset(stem(word) for word in spelled if not is_devanagari(word))
@@ -94,10 +110,19 @@ class Reader:
     def _meanings(self, written: str, length: int, is_hindi: bool) -> tuple[str, ...]:
         devanagari = is_devanagari(written)
         if length == 1 and not devanagari and (not is_hindi or self._is_english(written)):
-            known = written in FUNCTION_WORDS or stem(written) in self._stems or self._is_word(written)
-            return () if known else self._glossary.meanings(written)
-        sounds = devanagari or length > 1 or not (stem(written) in self._stems or self._is_word(written))
-        return self._glossary.meanings(written, by_sound=sounds and (length == 1 or is_hindi))
+            # An English question: a Hindi word in it is taken as it is spelled. By ear, every slip would be one.
+            unknown = len(written) > SHORTEST_HINDI and not self._is_known(written)
+            return self._glossary.meanings(written, by_sound=False) if unknown else ()
+        if is_hindi and not devanagari and written in HINDI_FILLERS:
+            return ()
+        sounds = devanagari or length > 1 or not self._is_known(written)
+        heard = all(len(key(word)) >= SHORTEST_HEARD for word in written.split())
+        return self._glossary.meanings(written, by_sound=sounds and heard and (length == 1 or is_hindi))
+
+    def _is_known(self, written: str) -> bool:
+        """Whether a word in Latin letters is one of the books or of English, also in another form of it."""
+        inflected = stem(written) != written and stem(written) in self._stems
+        return written in FUNCTION_WORDS or written in self._spelled or inflected or self._is_word(written)
 
     def _resolve(self, written: str, meanings: tuple[str, ...], is_hindi: bool) -> tuple[str, Term | None]:
         """What a word becomes in the English text, and its Term if it has one."""
@@ -109,9 +134,11 @@ class Reader:
             return meanings[0], Term(written, tuple(dict.fromkeys(tokens)))
         if not _carries(written):
             return written, None
+        if is_hindi and written in HINDI_FILLERS:
+            return "", None
         if is_devanagari(written):
             return self._by_sound(written, is_hindi)
-        if stem(written) in self._stems or self._is_word(written) or not written.isalpha():
+        if self._is_known(written) or not written.isalpha():
             if not written.isalpha() and stem(written) not in self._stems:
                 return written, None
             by_ear = ("~" + key(written),) if is_hindi and written.isalpha() else ()
@@ -135,11 +162,16 @@ class Reader:
         if len(written) < SHORTEST_MENDED:
             return None
         slips = 2 if len(written) >= LONG else 1
+        near = process.extract(
+            written, self._mendable, scorer=DamerauLevenshtein.distance, score_cutoff=slips, limit=NEAR
+        )
+        slipped = [word for word, _, _ in near if word[0] == written[0]]
         alike = [word for word in self._sounds.get(key(written), ()) if not is_devanagari(word)]
-        if alike:
-            return min(alike, key=lambda word: (DamerauLevenshtein.distance(word, written), word))
-        found = process.extractOne(written, self._mendable, scorer=DamerauLevenshtein.distance, score_cutoff=slips)
-        return found[0] if found is not None and found[0][0] == written[0] else None
+
+        def likeness(word: str) -> tuple[int, bool, int, str]:
+            return DamerauLevenshtein.distance(word, written), word not in alike, -self._spelled[word], word
+
+        return min([*slipped, *alike], key=likeness, default=None)
 
 
 _HINDI_FUNCTION = lexicon("kya hai hain ka ki ke ko se mein hota hoti hote kaise kyon kyun aur ye yeh woh")

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rag.embed import Vectors
+from rag.lexical import GUESSED, tokens
 from rag.passage import Passage, Quote
+from rag.question import Question
 from rag.sentences import split
 from rag.words import stem, topic, words
 
 LONGEST = 3  # sentences
+OPENING = 4  # words that a Hindi sentence names what it defines within
 LONGEST_EXAMPLE = 7  # a worked example is quoted to its end, or it answers nothing
 QUOTABLE = 0.5  # what the best sentence must be worth; every answerable question of the shipped ones has 0.56
 # What a sentence is worth, beside its similarity to the question:
@@ -34,7 +37,16 @@ WHAT_IS = re.compile(
     r"(?:meant by\s+|the meaning of\s+)?(?:an?\s+|the\s+)?(?P<term>.+?)(?:\s+mean)?$",
     re.IGNORECASE,
 )
-REASON = re.compile(r"\b(?:because|so that|since|therefore|this is why|due to|so)\b", re.IGNORECASE)
+REASON = re.compile(
+    r"\b(?:because|so that|since|therefore|this is why|due to|so)\b|क्योंकि|इसलिए|के कारण|ताकि", re.IGNORECASE
+)
+HINDI_WHAT_IS = re.compile(
+    r"क्या (?:है|हैं|होता|होती|होते)|किसे कहते|का (?:अर्थ|मतलब)|परिभाषा|"
+    r"\b(?:kya (?:hai|hain|hota|hoti|hote)|kise k\w+|matlab|arth|paribhasha)\b",
+    re.IGNORECASE,
+)
+HINDI_DEFINES = re.compile(r"(?:है|हैं|कहते हैं|कहलात[ाीे] (?:है|हैं))[।.]?$")
+WHY = re.compile(r"^\s*(?:why|y)\b|क्यों|\bky(?:on|un|u|o)\b", re.IGNORECASE)
 EXAMPLE = re.compile(r"Example(?: \d+)?[.:]")
 TABLE_ROW = re.compile(r"[^.:;]+: [^.:;]+; [^.:;]+: ")
 
@@ -46,15 +58,26 @@ class _Sentence:
     paragraph: int
 
 
-def choose(question: str, passages: Sequence[tuple[Passage, Vectors]]) -> Quote | None:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the worth of a sentence depends on."""
+
+    about: frozenset[str]  # stems of what the question is about
+    term: frozenset[str]  # of the X in "What is X?"
+    why: bool
+    forms: tuple[frozenset[str], ...]  # the tokens that stand for each of its words
+
+
+def choose(question: Question, passages: Sequence[tuple[Passage, Vectors | None]]) -> Quote | None:
     """The best one to three sentences, or the worked example, of one passage; None when nothing answers.
 
-    Each passage comes with the similarity of its sentences, in the order of `split`, to the question.
+    Each passage comes with the similarity of its sentences, in the order of `split`, to the question; None where the
+    embedding model does not read its language: then the words decide.
     """
-    term = _term(question)
+    asked = _asked(question)
     best: tuple[float, Quote] | None = None
     for place, (passage, similar) in enumerate(passages):
-        sentences = _weigh(question, term, passage.text, similar)
+        sentences = _weigh(asked, passage.text, similar)
         picked = _pick(sentences)
         if not picked:
             continue
@@ -65,19 +88,45 @@ def choose(question: str, passages: Sequence[tuple[Passage, Vectors]]) -> Quote 
     return best[1] if best else None
 
 
-def _weigh(question: str, term: frozenset[str], text: str, similar: Vectors) -> list[_Sentence]:
-    about = topic(question)
-    why = question.lower().lstrip().startswith("why")
+def defines(question: Question, text: str) -> bool:
+    """Whether a text, by its first sentence, says what X is; False where the question does not ask that."""
+    term = _asked(question).term
+    return bool(term) and any(_defines(sentence, term) for sentence in split(text)[:1])
+
+
+def _asked(question: Question) -> _Asked:
+    forms = tuple(frozenset(term.forms) for term in question.terms)
+    term = _term(question.english)
+    if question.is_hindi:
+        defined = HINDI_WHAT_IS.search(question.text) is not None and len(forms) <= 2
+        term = topic(question.english) if defined else frozenset()
+    why = WHY.search(question.text) is not None or question.english.lower().startswith("why")
+    return _Asked(topic(question.english), term, why, forms)
+
+
+def _weigh(asked: _Asked, text: str, similar: Vectors | None) -> list[_Sentence]:
     found = []
-    numbered = ((line, sentence) for line, part in enumerate(text.splitlines()) for sentence in split(part))
-    for (line, sentence), similarity in zip(numbered, similar, strict=True):
-        held = {stem(word) for word in words(sentence)}
-        worth = float(similarity)
-        worth += TOPIC * len(about & held) / max(1, len(about))
-        worth += DEFINES if term and _defines(sentence, term) else 0.0
-        worth += EXPLAINS if why and REASON.search(sentence) else 0.0
+    numbered = [(line, sentence) for line, part in enumerate(text.splitlines()) for sentence in split(part)]
+    for place, (line, sentence) in enumerate(numbered):
+        if similar is None:
+            worth = _by_words(asked, sentence)
+        else:
+            held = {stem(word) for word in words(sentence)}
+            worth = float(similar[place]) + TOPIC * len(asked.about & held) / max(1, len(asked.about))
+            worth += DEFINES if asked.term and _defines(sentence, asked.term) else 0.0
+        worth += EXPLAINS if asked.why and REASON.search(sentence) else 0.0
         found.append(_Sentence(sentence, worth, line))
     return found
+
+
+def _by_words(asked: _Asked, sentence: str) -> float:
+    """What a sentence in a script that the embedding model cannot read is worth: its share of the question's words."""
+    spoken = list(tokens(sentence))
+    share = sum(not forms.isdisjoint(spoken) for forms in asked.forms) / max(1, len(asked.forms))
+    opening = frozenset(spoken[:OPENING])
+    opens = bool(asked.term) and all(not forms.isdisjoint(opening) for forms in asked.forms)
+    says_what = opens and HINDI_DEFINES.search(sentence) is not None
+    return (GUESSED + TOPIC) * share + (DEFINES if says_what else 0.0)
 
 
 def _pick(sentences: Sequence[_Sentence]) -> list[int]:
@@ -144,5 +193,5 @@ def _term(question: str) -> frozenset[str]:
 
 def _defines(text: str, term: frozenset[str]) -> bool:
     """Whether the sentence says what `term` is: "X is ...", "X means ...", "X: ..."."""
-    match = re.match(r"(.{1,60}?)(?::|\s(?:is|are|was|were|means|mean|has)\b)", text)
+    match = re.match(r"(.{1,60}?)(?: \([^)]*\))?(?::|\s(?:is|are|was|were|means|mean|has)\b)", text)
     return match is not None and topic(match[1]) == term

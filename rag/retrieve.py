@@ -7,28 +7,28 @@ what tells "not in your book".)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
+from rag.answerable import Answerable, measures
 from rag.embed import Embedder, Vectors
 from rag.glossary import Glossary
 from rag.index import Index
-from rag.lexical import Lexicon, Scores
-from rag.passage import Passage, Retrieval
+from rag.lexical import GUESSED, Lexicon, Scores
+from rag.passage import Judged, Passage, Retrieval
 from rag.phonetic import is_devanagari
 from rag.question import Question, Reader
+from rag.rerank import Reranker
 from rag.words import content
 
 POOL = 30
-# Share of the words in the relevance, against the meaning. Fitted on the dev split with `sahpathi evaluate retrieval`.
-WORDS = 0.35
-# A passage in a script that the embedding model cannot read has words only: relevance = BASE + SLOPE * score.
-BASE, SLOPE = 0.30, 0.55
-# Relevance from which a passage counts as found, until `sahpathi evaluate retrieval --fit` stores a fitted one.
-FOUND_AT = 0.54
+# Share of the words in the relevance, against the meaning. On the dev split 0.3 to 0.7 find as many pages.
+WORDS = 0.5
+# How far behind the best one a passage may be, in relevance, and still be shown with it.
+BEHIND = 0.2
 # Key terms and summaries repeat the lesson in fewer words: cited only when the lesson itself is no better.
 REVIEW = frozenset({"key terms", "summary", "मुख्य शब्द", "सारांश"})
 REVIEW_PENALTY = 0.06
@@ -56,6 +56,15 @@ class Scope:
     class_level: int | None = None
     subject: str | None = None
     language: str | None = None
+    board: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Every candidate, best first, and (of the hybrid search) what `Answerable` decides by."""
+
+    passages: tuple[Passage, ...]
+    measures: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,6 @@ class _Held:
     place: dict[str, int]
     lexicon: Lexicon
     reader: Reader
-    readable: frozenset[str]  # languages that the embedding model reads
 
 
 class Retriever:
@@ -76,10 +84,17 @@ class Retriever:
     The passages and their words are held in memory, and read again when the index was built anew.
     """
 
-    def __init__(self, index: Index, embedder: Embedder, glossary: Glossary | None = None) -> None:
+    def __init__(
+        self,
+        index: Index,
+        embedder: Embedder,
+        glossary: Glossary | None = None,
+        reranker: Reranker | None = None,
+    ) -> None:
         self._index = index
         self._embedder = embedder
         self._glossary = glossary or Glossary()
+        self._reranker = reranker
         self._known: _Held | None = None
 
     def refresh(self) -> None:
@@ -97,17 +112,23 @@ class Retriever:
         scope: Scope = Scope(),
         *,
         k: int = 3,
-        found_at: float = FOUND_AT,
+        answerable: Answerable,
     ) -> Retrieval:
         """Up to `k` passages that bear on the question, best first, their `score` being the relevance, 0 to 1.
 
-        `vector` is that of `question.english`, shape (dimension,). A passage is found when its relevance reaches
-        `found_at`, in whatever book it is; what the student set decides only between those found.
+        `vector` is that of `question.english`, shape (dimension,). There are none where `answerable` makes less of the
+        search than its threshold. What the student set orders the passages and decides nothing else.
         """
-        ranked = self.ranked(question, vector, scope=scope)
-        found = [passage for passage in ranked if passage.score >= found_at]
+        ranking = self.ranked(question, vector, scope=scope)
+        ranked = list(ranking.passages)
+        confidence = answerable.score(ranking.measures) if ranked else 0.0
+        best = max((passage.score for passage in ranked), default=0.0)
+        close = [passage for passage in ranked if passage.score >= best - BEHIND]
+        found = close if confidence >= answerable.threshold else []
+        if self._reranker is not None:
+            found = self._reranker.order(question.english, found)
         by_relevance = sorted(ranked, key=lambda passage: passage.score, reverse=True)
-        return Retrieval(tuple(_joined(_distinct(found), k)), tuple(_chapters(by_relevance))[:NEARBY])
+        return Retrieval(tuple(_joined(_distinct(found), k)), tuple(_chapters(by_relevance))[:NEARBY], confidence)
 
     def ranked(
         self,
@@ -117,7 +138,7 @@ class Retriever:
         side: Side = Side.HYBRID,
         scope: Scope = Scope(),
         pool: int = POOL,
-    ) -> list[Passage]:
+    ) -> Ranking:
         """Every candidate of one side or of both, best first; `score` is that side's relevance, 0 to 1."""
         held = self._held()
         by_words = held.lexicon.scores(question.terms)
@@ -127,12 +148,23 @@ class Retriever:
         candidates = [(held.passages[place], float(by_words[place])) for place in proposed]
         if side is Side.HYBRID:
             by_meaning |= self._index.similarities(vector, [p for p, _ in candidates if p.id not in by_meaning])
-        scored = (
-            replace(passage, score=_relevance(side, by_meaning.get(passage.id, 0.0), words, passage, held))
-            for passage, words in candidates
-        )
+        judged = [self._judged(side, passage, by_meaning.get(passage.id, 0.0), words) for passage, words in candidates]
         language = _language(question)
-        return sorted(scored, key=lambda passage: _rank(passage, scope, language), reverse=True)
+        judged.sort(key=lambda one: _rank(one.passage, scope, language), reverse=True)
+        unscoped = sorted(judged, key=lambda one: _rank(one.passage, Scope(), language), reverse=True)
+        told = measures(question, unscoped, held.lexicon) if side is Side.HYBRID else ()
+        return Ranking(tuple(one.passage for one in judged), told)
+
+    def _judged(self, side: Side, passage: Passage, meaning: float, words: float) -> Judged:
+        """A candidate with its relevance."""
+        likely = meaning if self._embedder.reads(passage.language, passage.text) else GUESSED * words
+        if side is Side.LEXICAL:
+            score = words
+        elif side is Side.DENSE:
+            score = meaning
+        else:
+            score = (1.0 - WORDS) * likely + WORDS * words
+        return Judged(replace(passage, score=min(1.0, max(0.0, score))), likely, words)
 
     def _by_meaning(self, held: _Held, vector: Vectors, scope: Scope, pool: int) -> dict[str, float]:
         """The nearest passages, and the nearest of the student's own class and subject where those are far down."""
@@ -155,32 +187,13 @@ class Retriever:
                 place={passage.id: place for place, passage in enumerate(passages)},
                 lexicon=lexicon,
                 reader=Reader(self._glossary.with_key_terms(passages), lexicon.spelled, self._embedder.knows),
-                readable=frozenset(_readable(passages, self._embedder.reads)),
             )
         return self._known
-
-
-def _relevance(side: Side, meaning: float, words: float, passage: Passage, held: _Held) -> float:
-    if side is Side.LEXICAL:
-        score = words
-    elif side is Side.DENSE:
-        score = meaning
-    elif passage.language in held.readable:
-        score = (1.0 - WORDS) * meaning + WORDS * words
-    else:
-        score = BASE + SLOPE * words if words else 0.0
-    return min(1.0, max(0.0, score))
 
 
 def _best(scores: Scores, k: int) -> list[int]:
     order = np.argsort(-scores, kind="stable")[:k]
     return [int(place) for place in order if scores[place] > 0.0]
-
-
-def _readable(passages: Sequence[Passage], reads: Callable[[str], bool]) -> Iterable[str]:
-    """The languages of the books that the model reads, judged by a page of each."""
-    samples = {passage.language: passage.text for passage in passages}
-    return (language for language, text in samples.items() if reads(text))
 
 
 def _language(question: Question) -> str:
@@ -194,9 +207,10 @@ def _matches(passage: Passage, wanted: dict[str, str | int]) -> bool:
 def _rank(passage: Passage, scope: Scope, language: str) -> float:
     headings = set(passage.heading.lower().split("; "))
     penalty = REVIEW_PENALTY if headings <= REVIEW else 0.0
-    preferred = (passage.class_level == scope.class_level) + (passage.subject == scope.subject)
+    wanted = {"class_level": scope.class_level, "subject": scope.subject, "board": scope.board}
+    preferred = [name for name, value in wanted.items() if value is not None and getattr(passage, name) == value]
     spoken = passage.language == (scope.language or language)
-    return passage.score - penalty + PREFERENCE * preferred + LANGUAGE * spoken
+    return passage.score - penalty + PREFERENCE * len(preferred) + LANGUAGE * spoken
 
 
 def _distinct(passages: Iterable[Passage]) -> list[Passage]:

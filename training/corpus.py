@@ -17,7 +17,7 @@ from training.errors import BadLine, CorpusError, DatasetError
 
 _HEADING = re.compile(r"^#{1,6} +(.+)$")
 _BULLET = re.compile(r"^(?:[-*] +|\d+\. +)")
-_TERM = re.compile(r"^[-*] +\*\*(.+?)\*\*: *(.+)$", re.MULTILINE)
+_TERM = re.compile(r"^[-*] +\*\*(.+?)\*\*(?: \([^)]*\))?: *(.+)$", re.MULTILINE)
 _APPARATUS = frozenset({"key terms", "summary", "exercises", "answers"})  # sections that are not running text
 
 

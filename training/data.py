@@ -5,7 +5,8 @@
     {"input": ..., "output": ...}
 
 "question" may stand for "instruction" or "input", and "answer" or "output" for "response". Everything else is optional:
-title, chapter, page, class, subject, language, kind, asked, distance, facts, split, "also" (further pages that answer),
+title, chapter, page, class, subject, language, kind, asked, distance, facts, split, "also" (further places that answer:
+pages of the same book, or {"title": ..., "page": ...} of another),
 and "passages", a list of texts to answer from. A line that cannot be used is an error that names it; nothing is skipped
 in silence.
 """
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import BadLine, DatasetError
+
+Place = tuple[str, int]  # a book's title and a page
 
 SPLITS = frozenset({"train", "dev", "test"})
 UNANSWERABLE = "unanswerable"  # the kind of a question that no book here answers
@@ -36,7 +39,8 @@ class Example:
     """One question with the answer we want. `passages` are to be retrieved where an example carries none of its own.
 
     `facts` are what any right answer must contain, compared without case. `language` is the book's; `asked` is how the
-    question is put: en, hi, sms (as students type) or hinglish. `distance` is near or far, for unanswerable questions.
+    question is put: en, hi, sms (as students type) or hinglish. `distance`, of unanswerable questions, is far, near
+    (of the topic) or close (in the very words of the book).
     """
 
     question: str
@@ -53,7 +57,7 @@ class Example:
     class_level: int | None = None
     asked: str = "en"
     distance: str = ""
-    also: tuple[int, ...] = ()
+    also: tuple[Place, ...] = ()
 
 
 class _Unusable(ValueError):
@@ -115,7 +119,7 @@ def _example(row: object) -> Example:
     known |= {ours: _number(row, name) for name, ours in _NUMBER.items() if row.get(name) is not None}
     known |= {name: _text_list(row, name) for name in _TEXTS if row.get(name) is not None}
     if row.get("also") is not None:
-        known["also"] = _page_list(row["also"])
+        known["also"] = tuple(_place(place, str(known.get("title", ""))) for place in _list(row, "also"))
     if known.get("split", "train") not in SPLITS:
         raise _Unusable(f'"split" must be train, dev or test, not {known["split"]!r}')
     return Example(question=question, answer=answer, **known)
@@ -160,10 +164,19 @@ def _number(row: Mapping[str, object], name: str) -> int:
     return value
 
 
-def _page_list(value: object) -> tuple[int, ...]:
-    if not isinstance(value, list) or not all(type(page) is int for page in value):
-        raise _Unusable('"also" must be a list of page numbers')
-    return tuple(value)
+def _place(value: object, title: str) -> Place:
+    if type(value) is int:
+        return title, value
+    if isinstance(value, dict) and isinstance(value.get("title"), str) and type(value.get("page")) is int:
+        return value["title"], value["page"]
+    raise _Unusable('"also" must be a list of page numbers, or of objects with a title and a page')
+
+
+def _list(row: Mapping[str, object], name: str) -> list[object]:
+    value = row[name]
+    if not isinstance(value, list):
+        raise _Unusable(f"{name!r} must be a list")
+    return value
 
 
 def _text_list(row: Mapping[str, object], name: str) -> tuple[str, ...]:

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from math import log2
 
-from rag.passage import Passage
+from rag.passage import Retrieval
+from rag.phonetic import is_devanagari
 from rag.retrieve import Side
 from training.data import UNANSWERABLE, Example
 
 DEPTH = 10  # pages
-REFUSED = 0.05  # share of answerable questions that may be turned away
 
-Rank = Callable[[str, Side], Awaitable[Sequence[Passage]]]
+Rank = Callable[[str, Side], Awaitable[Retrieval]]
 Progress = Callable[[int, int], None]
 Page = tuple[str, int]  # title of the book, page
 
@@ -54,11 +54,11 @@ class Abstention:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one side made of a question: the place of its page, from 1 (None when not found), and the best relevance."""
+    """What one side made of a question: the place of its page, from 1 (None when not found), and its confidence."""
 
     example: Example
     place: int | None
-    best: float
+    confidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +97,19 @@ async def measure(
 
 
 def abstention(found: Sequence[Found]) -> tuple[Abstention, ...]:
-    """The curve, a point for each hundredth between 0 and 1 at which anything changes."""
+    """The curve, a point for each thousandth between 0 and 1 at which anything changes."""
     outside = [one for one in found if one.example.kind == UNANSWERABLE]
-    inside = [one.best for one in found if one.example.kind != UNANSWERABLE]
+    inside = [one.confidence for one in found if one.example.kind != UNANSWERABLE]
     if not outside or not inside:
         return ()
     points: list[Abstention] = []
-    for hundredth in range(101):
-        threshold = hundredth / 100
+    for thousandth in range(1001):
+        threshold = thousandth / 1000
         point = Abstention(
             threshold,
-            recognised=_below([one.best for one in outside], threshold),
-            near=_below([one.best for one in outside if one.example.distance == "near"], threshold),
-            far=_below([one.best for one in outside if one.example.distance == "far"], threshold),
+            recognised=_below([one.confidence for one in outside], threshold),
+            near=_below([one.confidence for one in outside if one.example.distance == "near"], threshold),
+            far=_below([one.confidence for one in outside if one.example.distance == "far"], threshold),
             refused=_below(inside, threshold),
         )
         if not points or (points[-1].recognised, points[-1].refused) != (point.recognised, point.refused):
@@ -117,27 +117,21 @@ def abstention(found: Sequence[Found]) -> tuple[Abstention, ...]:
     return tuple(points)
 
 
-def fitted(curve: Sequence[Abstention], refused: float = REFUSED) -> Abstention:
-    """The point that recognises most out-of-book questions while it turns away no more than `refused` of the others.
-
-    Raises ValueError for an empty curve.
-    """
-    allowed = [point for point in curve if point.refused <= refused]
-    if not allowed:
-        raise ValueError("there are no out-of-book questions to fit a threshold on")
-    return max(allowed, key=lambda point: (point.recognised, -point.refused))
+def at(curve: Sequence[Abstention], threshold: float) -> Abstention:
+    """The point of the curve in force at a threshold: the last one not beyond it, or else the first."""
+    before = [point for point in curve if point.threshold <= threshold]
+    return before[-1] if before else curve[0]
 
 
-def _found(example: Example, passages: Sequence[Passage]) -> Found:
-    pages = list(dict.fromkeys((passage.book, passage.page) for passage in passages))[:DEPTH]
+def _found(example: Example, ranked: Retrieval) -> Found:
+    pages = list(dict.fromkeys((passage.book, passage.page) for passage in ranked.passages))[:DEPTH]
     right = set(_pages(example))
     place = next((n for n, page in enumerate(pages, start=1) if page in right), None)
-    return Found(example, place, max((passage.score for passage in passages), default=0.0))
+    return Found(example, place, ranked.confidence)
 
 
 def _pages(example: Example) -> Iterable[Page]:
-    pages = (example.page, *example.also) if example.page is not None else ()
-    return ((example.title, page) for page in pages)
+    return ((example.title, example.page), *example.also) if example.page is not None else ()
 
 
 def _scores(found: Sequence[Found], side: Side) -> list[Scores]:
@@ -151,11 +145,12 @@ def _scores(found: Sequence[Found], side: Side) -> list[Scores]:
 
 
 def _way(example: Example) -> str:
-    """The row of a question: how it is asked, and of which book."""
-    ways = {"en": "English", "sms": "SMS", "hinglish": "Hinglish", "hi": "Hindi"}
-    books = {"en": "English", "hi": "Hindi"}
-    asked = ways.get(example.asked, example.asked)
-    return asked if example.asked in ("sms", "hinglish") else f"{asked} to {books.get(example.language)} book"
+    """The row of a question: how it is asked, and for Hindi whether a Hindi chapter answers it."""
+    ways = {"en": "English", "sms": "SMS", "hinglish": "Hinglish"}
+    if example.asked != "hi":
+        return ways.get(example.asked, example.asked)
+    in_hindi = any(is_devanagari(title) for title, _ in _pages(example)) or example.language == "hi"
+    return "Hindi, Hindi book" if in_hindi else "Hindi, English book only"
 
 
 def _score(row: str, side: Side, places: Sequence[int | None]) -> Scores:
