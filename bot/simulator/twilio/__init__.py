@@ -1,0 +1,1 @@
+"""Twilio's Messages resource as a server, and the webhooks it signs."""
