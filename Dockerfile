@@ -16,6 +16,9 @@ RUN if [ -n "$TORCH_INDEX" ]; then export PIP_EXTRA_INDEX_URL="$TORCH_INDEX"; fi
     && /opt/sahpathi/bin/pip install -c constraints.txt ".[postgres,train]"
 
 FROM python:3.11-slim-bookworm
+# Scanned textbooks are read by OCR, in English and Hindi.
+RUN apt-get update && apt-get install -y --no-install-recommends tesseract-ocr tesseract-ocr-eng tesseract-ocr-hin \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home --uid 10001 sahpathi && install -d -o sahpathi -g sahpathi /var/lib/sahpathi
 COPY --from=build /opt/sahpathi /opt/sahpathi
 ENV PATH=/opt/sahpathi/bin:$PATH PYTHONUNBUFFERED=1 \

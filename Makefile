@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system run test check format bench train clean
+.PHONY: help setup system run test check format bench chaos train clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,8 +26,8 @@ system:
 run: $(STAMP)  ## start the tutor and print the address of its page
 	$(BIN)/sahpathi serve
 
-test: setup  ## every test
-	$(BIN)/python -m pytest -q
+test: setup  ## every test, a file at a time on each core
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 check: $(STAMP)  ## lint, format, types, import rules
 	$(BIN)/ruff check .
@@ -40,7 +40,14 @@ format: $(STAMP)  ## rewrite the code in the house format
 	$(BIN)/ruff format .
 
 bench: $(STAMP)  ## measure what docs/benchmarks.md states
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[bench,dev]'
+	$(BIN)/python -m tests.bench.service
+	$(BIN)/python -m tests.bench.webhooks
+	$(BIN)/python -m tests.bench.retrieval
+
+chaos: setup  ## kill the service 300 times in each topology, and count every message (an hour or two)
+	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m pytest -q --hypothesis-profile=thorough tests/bot/test_store_stateful.py
 
 train: $(STAMP)  ## remake the shipped base model and adapter from the shipped data
 	$(BIN)/sahpathi train all

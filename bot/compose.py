@@ -12,17 +12,21 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.books import Books
 from bot.channels.page import PageChannel
-from bot.errors import GenerationError, IndexMismatch, SahpathiError, SetupError
+from bot.errors import GenerationError, IndexBusy, IndexMismatch, SahpathiError, SetupError
+from bot.jobs import Handler, JobRunner, Jobs
 from bot.limiter import Limiter
 from bot.live import MemoryLive, RedisLive
 from bot.metrics import Metrics
 from bot.migrations import upgrade
-from bot.ports import Channel, Chapter, Decoding, Generation, Inbound, Live, Message
+from bot.ports import Channel, Decoding, Generation, Inbound, Live, Message
 from bot.queue import Queue, in_memory, on_redis
 from bot.replies import Replies
 from bot.safety.filter import SafetyFilter
@@ -31,12 +35,14 @@ from bot.store import Accepted, Store, connect
 from bot.tutor import Tutor
 from bot.tutoring.commands import Commands
 from bot.tutoring.everyday import Everyday
+from bot.tutoring.menu import listed
 from bot.worker import Patience, Worker
 from inference.adapters import Shelf
 from inference.errors import InferenceError
 from inference.prompt import SYSTEM, grounded
 
 if TYPE_CHECKING:  # imported where they are made: a web process needs neither Chroma nor the providers' clients
+    from bot.channels.cloud import CloudChannel
     from bot.channels.telegram import TelegramChannel
     from bot.channels.whatsapp import WhatsAppChannel
     from inference.process import EngineProcess
@@ -61,6 +67,7 @@ class Services:
     role: Role
     store: Store
     live: Live
+    books: Books
     queue: Queue
     replies: Replies
     metrics: Metrics
@@ -68,11 +75,12 @@ class Services:
     secret: str
     telegram: TelegramChannel | None = None
     whatsapp: WhatsAppChannel | None = None
+    cloud: CloudChannel | None = None
     library: Library | None = None
     engine: EngineProcess | None = None
     tutor: Tutor | None = None
     worker: Worker | None = None
-    _chapters: list[Chapter] | None = None
+    handlers: dict[str, Handler] = field(default_factory=dict)  # of the jobs that this process does for others
     _kicks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def accept(self, inbound: Inbound) -> Accepted:
@@ -86,18 +94,14 @@ class Services:
         kick.add_done_callback(self._kicks.discard)
         return accepted
 
+    @property
+    def messengers(self) -> list[Channel]:
+        """The messaging channels that are switched on."""
+        return [channel for channel in (self.telegram, self.whatsapp, self.cloud) if channel is not None]
+
     def count_unknown(self, channel: str, kind: str) -> None:
         """Count a webhook whose kind we do not know."""
         self.metrics.unknown.labels(channel, kind).inc()
-
-    async def chapters(self) -> list[Chapter]:
-        """What the shelf held when this process first looked, for the chat page."""
-        if self._chapters is None:
-            from rag.ingest import read_library
-
-            books, _ = await asyncio.to_thread(read_library, self.settings.textbooks)
-            self._chapters = [Chapter(book.title, book.chapter_title, book.class_level, book.subject) for book in books]
-        return self._chapters
 
     def derived_secret(self, purpose: str) -> str:
         """A secret of its own for each purpose, from the one secret of this installation."""
@@ -145,9 +149,12 @@ async def running(
             if role is Role.ALL and settings.chroma_url is None:
                 # The lock on the embedded index shows that we are alone: whoever held a lease here is dead.
                 await services.store.release_all()
+                jobs = Jobs(services.store)
+                await jobs.take_up_again()
+                _in_background(stack, JobRunner(jobs, services.handlers).run())
             _in_background(stack, services.worker.sweep())
-        if services.telegram is not None and role is not Role.WORKER:
-            _receive_telegram(services, services.telegram, stack)
+        if role is not Role.WORKER:
+            _receive(services, stack)
         yield services
 
 
@@ -165,6 +172,7 @@ async def _foundations(settings: Settings, role: Role, stack: AsyncExitStack) ->
         role=role,
         store=store,
         live=live,
+        books=Books(partial(shelves, settings)),
         queue=Queue(in_memory(), None),
         replies=Replies.load(PROJECT / "data" / "locales", settings.helplines.model_dump()),
         metrics=Metrics(),
@@ -173,13 +181,20 @@ async def _foundations(settings: Settings, role: Role, stack: AsyncExitStack) ->
     )
 
 
-def _receive_telegram(services: Services, telegram: TelegramChannel, stack: AsyncExitStack) -> None:
-    """Register the webhook, or poll where there is no public address; both go on trying while Telegram is away."""
+def _receive(services: Services, stack: AsyncExitStack) -> None:
+    """What a channel does to be heard, beyond its webhook; each goes on trying while its provider is away.
+
+    Telegram: register the webhook, or poll where there is no public address. Twilio: say what is wrong with the
+    set-up, and look for what was missed.
+    """
     stop = asyncio.Event()
-    if services.settings.public_url is not None:
+    settings, telegram, whatsapp = services.settings, services.telegram, services.whatsapp
+    if telegram is not None and settings.public_url is not None:
         _in_background(stack, telegram.started(stop))
-    else:
+    elif telegram is not None:
         _in_background(stack, telegram.poll(services.accept, stop, services.count_unknown))
+    if whatsapp is not None:
+        _in_background(stack, whatsapp.listen(services.accept, stop, every=settings.twilio.catch_up_seconds))
     stack.callback(stop.set)
 
 
@@ -201,6 +216,7 @@ async def _open_channels(services: Services, stack: AsyncExitStack) -> None:
             secret=secret.get_secret_value() if secret else services.derived_secret("telegram"),
             api_base=settings.telegram.api_base,
             public_url=settings.public("") if settings.public_url else None,
+            commands={"": listed(services.replies, "en"), "hi": listed(services.replies, "hi")},
         )
         stack.push_async_callback(services.telegram.close)
     if settings.twilio.account_sid and settings.twilio.auth_token and settings.twilio.from_:
@@ -212,9 +228,24 @@ async def _open_channels(services: Services, stack: AsyncExitStack) -> None:
             settings.twilio.from_,
             public_url=settings.public(""),
             api_base=settings.twilio.api_base,
+            template_sid=settings.twilio.template_sid,
             taken=services.store.has_part,
         )
         stack.push_async_callback(services.whatsapp.close)
+    cloud = settings.cloud
+    if cloud.phone_number_id and cloud.access_token and cloud.app_secret and cloud.verify_token:
+        from bot.channels.cloud import CloudChannel
+
+        services.cloud = CloudChannel(
+            cloud.phone_number_id,
+            cloud.access_token.get_secret_value(),
+            app_secret=cloud.app_secret.get_secret_value(),
+            verify_token=cloud.verify_token.get_secret_value(),
+            api_base=cloud.api_base,
+            template=cloud.template,
+            template_language=cloud.template_language,
+        )
+        stack.push_async_callback(services.cloud.close)
 
 
 async def _open_tutor(services: Services, stack: AsyncExitStack, say: Callable[[str], None]) -> None:
@@ -223,29 +254,31 @@ async def _open_tutor(services: Services, stack: AsyncExitStack, say: Callable[[
     try:
         async with asyncio.TaskGroup() as group:  # both take seconds, and on different cores
             starting = group.create_task(_start_engine(settings, stack))
-            services.library = await stack.enter_async_context(opened_library(settings))
+            library = services.library = await stack.enter_async_context(opened_library(settings))
     except* SetupError as errors:
         raise errors.exceptions[0] from None
     services.engine = starting.result()
+    commands = Commands(services.replies, await services.books.chapters())
+    services.handlers = services.books.jobs(library, commands.shelve)
     services.tutor = Tutor(
         safety=SafetyFilter.load(
             PROJECT / "data" / "safety",
             confidential=(SYSTEM,),
             helplines=tuple(settings.helplines.model_dump().values()),
         ),
-        retriever=services.library,
-        grounder=services.library,
+        retriever=library,
+        grounder=library,
         generator=TranslatedGenerator(services.engine) if services.engine is not None else None,
         replies=services.replies,
         everyday=Everyday().match,
-        command=Commands(services.replies, await services.chapters()).run,
+        commands=commands,
         prompt=grounded,
         decoding=Decoding(**settings.decoding.model_dump()),
         passages=settings.retrieval.passages,
         longest_question=settings.limits.question_characters,
     )
     channels: dict[str, Channel] = {name: PageChannel(name) for name in ("web", "console")}
-    channels |= {channel.name: channel for channel in (services.telegram, services.whatsapp) if channel is not None}
+    channels |= {channel.name: channel for channel in services.messengers}
     worker = settings.worker
     services.worker = Worker(
         services.store,
@@ -254,6 +287,7 @@ async def _open_tutor(services: Services, stack: AsyncExitStack, say: Callable[[
         services.live,
         patience=Patience(worker.lease_seconds, worker.sweep_seconds, worker.attempts, worker.backoff_seconds),
         concurrency=worker.concurrency,
+        pace=services.limiter,
     )
 
 
@@ -284,7 +318,8 @@ async def opened_library(
     settings: Settings, *, rebuild: bool = False, progress: Callable[[int, int], None] | None = None
 ) -> AsyncIterator[Library]:
     """The textbooks, indexed when they changed. Raises SetupError: index in use, or made by another model."""
-    from rag.errors import EmbeddingMismatch, RagError
+    from rag.answerable import Answerable
+    from rag.errors import EmbeddingMismatch, IndexInUse, RagError
     from rag.glossary import Glossary
     from rag.library import Library
 
@@ -295,14 +330,19 @@ async def opened_library(
             embedding_model=settings.retrieval.embedding_model,
             threads=settings.model.threads,
             glossary=await asyncio.to_thread(Glossary.load, PROJECT / "data" / "glossary"),
+            answerable=await asyncio.to_thread(Answerable.load, PROJECT / "data" / "retrieval" / "answerable.json"),
+            board=settings.retrieval.board,
+            reranker=settings.retrieval.reranker,
             any_model=rebuild,
         )
     except EmbeddingMismatch as error:
         raise IndexMismatch(str(error)) from error
+    except IndexInUse as error:
+        raise IndexBusy(str(error)) from error
     except RagError as error:
         raise SetupError(str(error)) from error
     try:
-        report = await library.index([settings.textbooks], progress, force=rebuild)
+        report = await library.index(shelves(settings), progress, force=rebuild)
         for problem in report.errors:
             logger.warning("left out: %s", problem)
         logger.info("%d chapters, %d passages%s", report.chapters, report.passages, ", indexed" * report.rebuilt)
@@ -327,6 +367,17 @@ async def _start_engine(settings: Settings, stack: AsyncExitStack) -> EngineProc
     except InferenceError as error:
         raise SetupError(str(error)) from error
     return engine
+
+
+def shelves(settings: Settings) -> list[Path]:
+    """Where books are: the shipped ones, or the folder named instead, and what was added here."""
+    added = added_books(settings)
+    return [settings.textbooks, *([added] if added.is_dir() else [])]
+
+
+def added_books(settings: Settings) -> Path:
+    """The folder of what `sahpathi textbooks add` was given."""
+    return settings.home / "textbooks"
 
 
 def shelf(settings: Settings) -> Shelf:

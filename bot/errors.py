@@ -3,10 +3,13 @@
 SahpathiError
 ├── SetupError                 the operator must change something; the message says what. The command exits with 2
 │   ├── SettingsError          a malformed or missing setting
-│   └── IndexMismatch          the index was made by another embedding model
+│   ├── IndexMismatch          the index was made by another embedding model
+│   └── IndexBusy              another process has the embedded index open
 ├── DeliveryError              talking to a provider failed
 │   ├── TransientError         try again later; `retry_after` seconds when the provider named them
-│   └── PermanentError         never again: blocked, unsubscribed, malformed
+│   └── PermanentError         never again: malformed, no such number
+│       ├── Unreachable        the student blocked us or unsubscribed: to be left alone
+│       └── OutsideWindow      too late for a free reply: no sooner than the student writes again
 ├── GenerationError            no text could be generated; the tutor quotes the book instead
 ├── LeaseLost                  another worker owns the conversation now; what we were about to commit must not be
 ├── ForgedRequest              a webhook whose signature or secret is wrong (403)
@@ -30,6 +33,10 @@ class SettingsError(SetupError):
 
 class IndexMismatch(SetupError):
     """The index was made by another embedding model than the one configured."""
+
+
+class IndexBusy(SetupError):
+    """Another process has the embedded index open: the service, which takes the work as a job, or another command."""
 
 
 class DeliveryError(SahpathiError):
@@ -56,6 +63,14 @@ class TransientError(DeliveryError):
 
 class PermanentError(DeliveryError):
     """Will never succeed: never retried, shown to staff."""
+
+
+class Unreachable(PermanentError):
+    """The student blocked us, unsubscribed or is gone: left alone until the student writes again."""
+
+
+class OutsideWindow(PermanentError):
+    """The provider takes free replies only so long after a student's last message; the next one opens the window."""
 
 
 class GenerationError(SahpathiError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from limits import parse
+import time
+
+from limits import RateLimitItemPerSecond, parse
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from redis.asyncio import Redis
@@ -24,6 +26,18 @@ class Limiter:
     async def close(self) -> None:
         if self._redis is not None:
             await self._redis.aclose(close_connection_pool=True)
+
+    async def wait(self, conversation: str) -> float:
+        """Seconds until this conversation's next question may be answered; 0 when it may now, and is counted."""
+        if await self._limiter.hit(self._conversation, "answered", conversation):
+            return 0.0
+        window = await self._limiter.get_window_stats(self._conversation, "answered", conversation)
+        return max(1.0, window.reset_time - time.time())
+
+    async def say_so(self, conversation: str) -> bool:
+        """Whether to tell a student that the questions come too fast: once in as long as the rate counts for."""
+        once = RateLimitItemPerSecond(1, self._conversation.get_expiry())
+        return await self._limiter.hit(once, "told", conversation)
 
     async def admit(self, conversation: str, address: str) -> bool:
         """Whether this question may pass; it is counted when it may."""

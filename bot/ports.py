@@ -19,8 +19,10 @@ __all__ = [
     "Answer",
     "Channel",
     "Chapter",
+    "Choice",
     "Decoding",
     "DeliveryState",
+    "Effect",
     "Generation",
     "Generator",
     "Grounder",
@@ -78,13 +80,27 @@ class Action(StrEnum):
     ESCALATE = "escalate"
 
 
+class Effect(StrEnum):
+    """What an answer does to the conversation, in the transaction that stores it."""
+
+    HOLD = "hold"  # the question waits for consent; nothing is logged
+    ASK = "ask"  # the reply asks for consent
+    CONSENT = "consent"  # the student agreed: what waited is answered now
+    WITHDRAW = "withdraw"  # no consent, or no longer: what waited is erased
+    FORGET = "forget"  # erase all texts and the address once the reply has left
+
+
 class DeliveryState(StrEnum):
-    """Where one outgoing part stands. `SENDING` after a crash means in doubt."""
+    """Where one outgoing part stands. `SENDING` after a crash means in doubt.
+
+    `WAITING`: refused as too late, see `errors.OutsideWindow`; to be sent when the student writes again.
+    """
 
     SENDING = "sending"
     SENT = "sent"
     DELIVERED = "delivered"
     READ = "read"
+    WAITING = "waiting"
     FAILED = "failed"
 
 
@@ -118,6 +134,16 @@ class Turn:
     kind: Kind
     text: str
     profile: Profile = Profile()
+    consented: bool = True  # False until a student of a messaging channel has agreed
+    consent_asked: bool = False  # and was asked a little while ago: not to be asked again
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Something to press, or to pick by its number: what is read, and the command it stands for."""
+
+    label: str
+    command: str  # "/class 7", at most 64 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +173,9 @@ class Answer:
     timings: Mapping[str, float] = field(default_factory=dict)  # milliseconds by stage
     profile: Profile | None = None  # the new profile when a command changed it
     incident: str = ""  # a category for staff to look at, or ""
+    choices: tuple[Choice, ...] = ()  # offered under the reply
+    menu: tuple[str, ...] = ()  # words to keep ready beside the keyboard, where the channel can
+    effect: Effect | None = None
 
     def message(self) -> str:
         """The whole reply as a messaging channel sends it: text, caution, source."""
@@ -169,18 +198,24 @@ class Outgoing:
     id: int
     address: str
     text: str
-    answer_id: str | None = None
-    feedback: bool = False  # offer thumbs under this part
+    choices: tuple[Choice, ...] = ()
+    menu: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StatusUpdate:
-    """A provider's report on one outgoing part, by our outbox id where the callback carried it."""
+    """A provider's report on one outgoing part, by our outbox id where the callback carried it.
+
+    `outside_window`: it failed for being too late (`errors.OutsideWindow`). `unwanted`: because the student wants
+    nothing from us or is gone (`errors.Unreachable`).
+    """
 
     provider_id: str
     state: DeliveryState
     outbox_id: int | None = None
     code: str = ""
+    outside_window: bool = False
+    unwanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +244,16 @@ class Channel(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def asks_consent(self) -> bool:
+        """Whether a student must agree before the first answer; not where staff or the local page ask."""
+        ...
+
+    @property
+    def has_buttons(self) -> bool:
+        """Whether choices can be pressed; where not, the channel numbers them and a number is taken for one."""
+        ...
+
     def split(self, text: str) -> list[str]:
         """Cut a reply into parts the provider accepts, at sentence boundaries, in order."""
         ...
@@ -217,12 +262,34 @@ class Channel(Protocol):
         """Hand one part to the provider and return its id for it. Raises TransientError or PermanentError."""
         ...
 
+    async def invite(self, address: str) -> bool:
+        """Ask a student to write again, where free text would come too late. False where the channel cannot.
+
+        Raises TransientError or PermanentError.
+        """
+        ...
+
     async def reconcile(self, part: Outgoing) -> str | None:
         """Ask the provider whether a part in doubt was accepted: its id if so, None if not or if nobody can tell."""
         ...
 
-    async def typing(self, address: str) -> None:
-        """Show that an answer is being written. Best effort: never raises a DeliveryError."""
+    async def mark(self, part: Outgoing, provider_id: str, command: str) -> bool:
+        """Show on a part already sent which of its choices was taken. False where the channel cannot."""
+        ...
+
+    async def typing(self, address: str, asked: str) -> None:
+        """Show that an answer is being written. Best effort: never raises a DeliveryError.
+
+        `asked` is the provider's id of the message that is answered.
+        """
+        ...
+
+    async def preview(self, address: str, number: int, text: str) -> bool:
+        """Show an answer as far as it is written, in place of an earlier preview of the same number.
+
+        What is shown goes by itself when the answer is sent, or does not come. False where the channel cannot, or the
+        provider wants no more of it for now. Best effort: never raises a DeliveryError.
+        """
         ...
 
 
@@ -246,7 +313,13 @@ class Retriever(Protocol):
     """Finds passages of the school's books."""
 
     async def retrieve(
-        self, question: str, *, class_level: int | None = None, subject: str | None = None, k: int = 3
+        self,
+        question: str,
+        *,
+        class_level: int | None = None,
+        subject: str | None = None,
+        language: str | None = None,
+        k: int = 3,
     ) -> Retrieval: ...
 
 

@@ -65,7 +65,7 @@ class Queue:
                 logger.warning("unfinished conversations are left to the next start")
         if self._listener is not None:
             self._listener.cancel()
-            await asyncio.gather(self._listener, return_exceptions=True)
+            await asyncio.wait({self._listener}, timeout=SHUTDOWN_SECONDS)  # a client may swallow its cancellation
         await self._broker.shutdown()
 
 
@@ -76,9 +76,9 @@ def in_memory() -> AsyncBroker:
 
 def on_redis(url: str) -> AsyncBroker:
     """The shared queue on Redis Streams. The options avoid traps listed in docs/decisions/0003."""
-    from taskiq_redis import RedisStreamBroker
+    from bot.streams import PatientBroker
 
-    broker: AsyncBroker = RedisStreamBroker(
+    broker: AsyncBroker = PatientBroker(
         url,
         queue_name=STREAM,
         consumer_id="0",  # "$" would skip kicks sent before the first worker came up

@@ -8,6 +8,7 @@ Every setting is described in docs/settings.md; a test fails when one is missing
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, fiel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.errors import SettingsError
+from rag.ingest import CODE
 
 PREFIX = "SAHPATHI_"
 PROJECT = Path(__file__).resolve().parent.parent
@@ -51,6 +53,21 @@ class TwilioSettings(BaseModel):
         None, alias="from", description="Sender, such as whatsapp:+14155238886 (the sandbox's number)."
     )
     api_base: str = Field("https://api.twilio.com", description="Address of the REST API; a local server in tests.")
+    catch_up_seconds: float = Field(
+        120.0, ge=1.0, description="How often Twilio is asked for messages that it could not bring us."
+    )
+    template_sid: str | None = Field(
+        None,
+        description="Content SID of an approved template without variables, which asks a student to write again when "
+        "an answer comes after WhatsApp's 24 hours. Empty: the answer waits without it.",
+    )
+
+    @field_validator("template_sid")
+    @classmethod
+    def _content_sid(cls, sid: str | None) -> str | None:
+        if sid and not re.fullmatch("HX[0-9a-fA-F]{32}", sid):
+            raise ValueError("must be a content SID: HX and 32 digits of 0-9 a-f")
+        return sid or None
 
     @model_validator(mode="after")
     def _all_or_none(self) -> TwilioSettings:
@@ -59,6 +76,35 @@ class TwilioSettings(BaseModel):
             raise ValueError("account_sid, auth_token and from belong together: set all three or none")
         if self.from_ and not self.from_.startswith("whatsapp:+"):
             raise ValueError("from must look like whatsapp:+14155238886")
+        return self
+
+
+class CloudSettings(BaseModel):
+    """WhatsApp through Meta's own Cloud API. All four are needed together."""
+
+    phone_number_id: str | None = Field(None, description="Phone number id, from the app's page. Empty: off.")
+    access_token: SecretStr | None = Field(None, description="A system user's token, which does not expire.")
+    app_secret: SecretStr | None = Field(None, description="App secret: signs what Meta sends us.")
+    verify_token: SecretStr | None = Field(
+        None, description="A word of your own, typed into Meta's webhook form too: shows that the address is ours."
+    )
+    api_base: str = Field("https://graph.facebook.com", description="Address of the API; a local server in tests.")
+    template: str | None = Field(
+        None,
+        description="Name of an approved template without parameters, which asks a student to write again when an "
+        "answer comes after WhatsApp's 24 hours. Empty: the answer waits without it.",
+    )
+    template_language: str = Field(
+        "en", pattern="^[a-z]{2,3}(_[A-Z]{2})?$", description="The template's language code, such as en, en_US or hi."
+    )
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> CloudSettings:
+        given = (self.phone_number_id, self.access_token, self.app_secret, self.verify_token)
+        if any(given) and not all(given):
+            raise ValueError(
+                "phone_number_id, access_token, app_secret and verify_token belong together: set all or none"
+            )
         return self
 
 
@@ -90,6 +136,14 @@ class RetrievalSettings(BaseModel):
 
     embedding_model: str = Field(
         "all-MiniLM-L6-v2", description="The packaged model, or any sentence-transformers model by name or folder."
+    )
+    reranker: str = Field(
+        "", description="A cross-encoder by name or folder, which orders what was found. Empty: none, which is faster."
+    )
+    board: str = Field(
+        "national",
+        pattern=f"^(?:{CODE.pattern})$",
+        description="The board whose books come first: national, or a state such as kerala.",
     )
     passages: int = Field(3, ge=1, le=10, description="Passages shown to the model.")
 
@@ -168,6 +222,7 @@ class Settings(BaseSettings):
 
     telegram: TelegramSettings = TelegramSettings()
     twilio: TwilioSettings = TwilioSettings()
+    cloud: CloudSettings = CloudSettings()
     model: ModelSettings = ModelSettings()
     decoding: DecodingSettings = DecodingSettings()
     retrieval: RetrievalSettings = RetrievalSettings()

@@ -6,6 +6,7 @@ answers        one per answered message: text, route, sources, adapter, decoding
 outbox         the parts of each reply and where each stands with the provider
 incidents      what staff must look at: a child in distress, a buried message, a filter that failed
 users          teachers and operators who may sign in
+jobs           long work handed to the running service by the command line: index the books, and how far it is
 """
 
 from __future__ import annotations
@@ -63,17 +64,22 @@ class Conversation(Table):
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     channel: Mapped[str] = mapped_column(String(20))
-    address: Mapped[str] = mapped_column(String(120))
+    address: Mapped[str] = mapped_column(String(200))
     class_level: Mapped[int | None]
     subject: Mapped[str | None] = mapped_column(String(40))
     language: Mapped[str | None] = mapped_column(String(10))
+    consented_at: Mapped[datetime | None]
+    consent_asked_at: Mapped[datetime | None]
+    invited_at: Mapped[datetime | None]  # asked by a template to write again; None once the student was heard
+    blocked_at: Mapped[datetime | None]  # the provider says that the student wants nothing from us
+    forget_after: Mapped[int | None] = mapped_column(Key)  # the message that asked for it: erase when its reply left
     lease_token: Mapped[str | None] = mapped_column(String(32))
     lease_until: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class InboxMessage(Table):
-    """One message from a student. `state`: waiting -> answered | buried."""
+    """One message from a student. `state`: waiting -> answered | buried, or waiting -> held -> waiting (consent)."""
 
     __tablename__ = "inbox"
     __table_args__ = (
@@ -143,14 +149,15 @@ class OutboxPart(Table):
     message_id: Mapped[int] = mapped_column(ForeignKey("inbox.id"))
     answer_id: Mapped[str | None] = mapped_column(ForeignKey("answers.id"))
     text: Mapped[str] = mapped_column(Text)
-    feedback: Mapped[bool] = mapped_column(default=False)
+    choices: Mapped[list[Any]] = mapped_column(default=list)  # [label, command] pairs
+    menu: Mapped[list[Any]] = mapped_column(default=list)
     state: Mapped[str] = mapped_column(String(12), default="sending")
     started: Mapped[bool] = mapped_column(default=False)  # the network call may have begun: after a crash, in doubt
     in_doubt: Mapped[bool] = mapped_column(
         default=False
     )  # was once found started and unfinished; doubles are only here
     attempts: Mapped[int] = mapped_column(default=0)
-    next_attempt_at: Mapped[datetime] = mapped_column(default=now)
+    next_attempt_at: Mapped[datetime] = mapped_column(default=now)  # of a part that was tried: when that began
     provider_id: Mapped[str | None] = mapped_column(String(120))
     error: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -180,3 +187,21 @@ class User(Table):
     password: Mapped[str] = mapped_column(String(200))
     role: Mapped[str] = mapped_column(String(20), default="teacher")
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Job(Table):
+    """Long work for the running service. `state`: waiting -> running -> done | failed; or waiting -> withdrawn."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_state", "state", "id"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(40))
+    arguments: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    state: Mapped[str] = mapped_column(String(10), default="waiting")
+    done: Mapped[int] = mapped_column(default=0)
+    total: Mapped[int] = mapped_column(default=0)
+    result: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    finished_at: Mapped[datetime | None]

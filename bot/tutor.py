@@ -10,7 +10,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from bot.errors import GenerationError
 from bot.language import detect
@@ -43,6 +44,23 @@ CAUTION_BELOW = 0.5
 UNREADABLE = frozenset({"photo", "voice", "sticker", "document", "video", "location", "contact"})
 
 
+class ConsentDesk(Protocol):
+    """Answers whoever has not agreed yet."""
+
+    def respond(self, turn: Turn, text: str) -> Answer: ...
+
+
+class Commands(Protocol):
+    """What the tutor needs of `bot.tutoring.commands.Commands`."""
+
+    @property
+    def consent(self) -> ConsentDesk: ...
+
+    def run(self, turn: Turn) -> Answer: ...
+
+    def behind(self, text: str) -> str | None: ...
+
+
 async def unheard(piece: str) -> None:
     """Publish to nobody: for channels that show finished answers only."""
 
@@ -72,7 +90,7 @@ class Tutor:
     """Answers one turn. Holds no state of its own between turns but `decoding`, which the console may change.
 
     `prompt` builds the model's messages from question and passages (inference.prompt.grounded); `everyday` recognises a
-    greeting or an off-topic request and names route and reply; `command` runs a slash command.
+    greeting or an off-topic request and names route and reply; `commands` runs slash commands and asks for consent.
     """
 
     safety: Safety
@@ -81,7 +99,7 @@ class Tutor:
     generator: Generator | None  # None: always quote
     replies: Replies
     everyday: Callable[[str], tuple[Route, str] | None]
-    command: Callable[[Turn], Answer]
+    commands: Commands
     prompt: Callable[[str, Sequence[str]], list[Message]]
     decoding: Decoding
     passages: int = 3
@@ -102,8 +120,8 @@ class Tutor:
             return self._declined(verdict, language, watch)
         if len(question) > self.longest_question:  # after the screening: a child in distress may write at length
             return self._fixed("too_long", Route.REFUSED, language, watch)
-        if turn.kind is Kind.COMMAND:
-            return self.command(turn)
+        if (told := self._told(turn, question)) is not None:
+            return told
         if (met := self.everyday(question)) is not None:
             route, key = met
             return self._fixed(key, route, language, watch)
@@ -111,11 +129,23 @@ class Tutor:
             return self._fixed("rephrase", Route.SMALLTALK, language, watch)
         with watch.stage("retrieve"):
             found = await self.retriever.retrieve(
-                question, class_level=turn.profile.class_level, subject=turn.profile.subject, k=self.passages
+                question,
+                class_level=turn.profile.class_level,
+                subject=turn.profile.subject,
+                language="hi" if turn.profile.language == "hi" else None,  # else the language of the question
+                k=self.passages,
             )
         if not found.passages:
             return self._not_in_book(found, language, watch)
         return await self._from_book(question, turn.profile, found, language, watch, publish)
+
+    def _told(self, turn: Turn, question: str) -> Answer | None:
+        """The reply to a command or a word of the menu, and to whoever has not agreed yet."""
+        if turn.kind is Kind.COMMAND:
+            return self.commands.run(turn)
+        if (command := self.commands.behind(question)) is not None:
+            return self.commands.run(replace(turn, text=command))
+        return None if turn.consented else self.commands.consent.respond(turn, question)
 
     def say(self, key: str, turn: Turn) -> str:
         """A fixed reply in the language of the turn."""
@@ -191,7 +221,9 @@ class Tutor:
     def _source_line(self, sources: Sequence[Source], language: str) -> str:
         places = dict.fromkeys((source.book, source.chapter, source.page) for source in sources)
         return "\n".join(
-            self.replies.say("source", language, book=book, chapter=chapter, page=str(page))
+            self.replies.say(
+                "source" if page else "source_unpaged", language, book=book, chapter=chapter, page=str(page)
+            )
             for book, chapter, page in places
         )
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
-from bot.errors import LeaseLost, PermanentError, TransientError
+from bot.choices import picked, rating, thumbs, understood
+from bot.errors import DeliveryError, LeaseLost, OutsideWindow, PermanentError, TransientError, Unreachable
 from bot.ports import Answer, Channel, Kind, Live, Turn
+from bot.preview import Preview
 from bot.store import ANSWERED, BURIED, Pending, Store, Work
 from bot.tables import now
+from bot.waiting import backoff
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +47,16 @@ class Patience:
     backoff: float = 2.0
 
     def wait(self, attempts: int) -> float:
-        """Exponential with full jitter: between half and the whole of backoff x 2^attempts, capped."""
-        return min(LONGEST_BACKOFF, self.backoff * 2.0**attempts) * random.uniform(0.5, 1.0)
+        """How long before the next try; see `waiting.backoff`."""
+        return backoff(self.backoff, attempts, LONGEST_BACKOFF)
+
+
+class Pace(Protocol):
+    """How fast one student is answered: `bot.limiter.Limiter`."""
+
+    async def wait(self, conversation: str) -> float: ...
+
+    async def say_so(self, conversation: str) -> bool: ...
 
 
 class Worker:
@@ -60,12 +71,14 @@ class Worker:
         *,
         patience: Patience,
         concurrency: int,
+        pace: Pace | None = None,
     ) -> None:
         self._store = store
         self._tutor = tutor
         self._channels = channels
         self._live = live
         self._patience = patience
+        self._pace = pace
         self._slots = asyncio.Semaphore(concurrency)
         self.kick: Callable[[int], Awaitable[None]] = self.drain  # the queue's kick, once there is a queue
 
@@ -81,6 +94,7 @@ class Worker:
                         work = await self._store.next_message(conversation_id)
                         if work is not None:
                             await self._serve(work, conversation_id, token)
+                    await self._store.erase_forgotten(conversation_id, token)
             except LeaseLost:
                 logger.warning("conversation %d: lease lost, nothing committed", conversation_id)
             finally:
@@ -93,9 +107,11 @@ class Worker:
         """For ever: kick every conversation with something due that nobody serves."""
         while True:
             try:
-                for conversation_id in await self._store.forgotten():
+                for conversation_id in await self._store.neglected():
                     await self.kick(conversation_id)
             except Exception:  # a database that is away for a minute must not end the sweeper
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise  # it broke while we were asked to stop
                 logger.exception("sweep failed; trying again")
             await asyncio.sleep(self._patience.sweep)
 
@@ -131,9 +147,11 @@ class Worker:
     async def _serve(self, work: Work, conversation_id: int, token: str) -> None:
         channel = self._channels[work.channel]
         try:
+            if work.turn.kind is Kind.TEXT and not channel.has_buttons:
+                work = await self._picked(work, conversation_id)
             if work.turn.kind is Kind.FEEDBACK:
                 await self._rate(work, conversation_id, token, channel)
-            else:
+            elif not await self._deferred(work, conversation_id, token, channel):
                 await self._answer(work, conversation_id, token, channel)
         except LeaseLost:
             raise
@@ -142,29 +160,56 @@ class Worker:
             await self._retry_or_bury(work, conversation_id, token, channel, type(error).__name__)
         await self._deliver(conversation_id, token)
 
+    async def _deferred(self, work: Work, conversation_id: int, token: str, channel: Channel) -> bool:
+        """Let a student who asks too fast wait, and say so once. Nothing is dropped: each question gets its turn.
+
+        Pages have no part in this: they refuse at the door, where the student still sees what was typed.
+        """
+        if self._pace is None or not channel.asks_consent or work.attempts or work.turn.kind is not Kind.TEXT:
+            return False
+        wait = await self._pace.wait(str(conversation_id))
+        if not wait:
+            return False
+        told = await self._pace.say_so(str(conversation_id))
+        parts = channel.split(self._tutor.say("one_by_one", work.turn)) if told else []
+        await self._store.defer(work, conversation_id, token, parts, now() + timedelta(seconds=wait))
+        return True
+
+    async def _picked(self, work: Work, conversation_id: int) -> Work:
+        """The message as the choice whose number it is, if it is one of those last offered."""
+        choice = picked(work.turn.text, await self._store.offered(conversation_id))
+        if choice is None:
+            return work
+        kind, text, answer_id = understood(choice.command)
+        return replace(work, turn=replace(work.turn, kind=kind, text=text), answer_ref=answer_id)
+
     async def _answer(self, work: Work, conversation_id: int, token: str, channel: Channel) -> None:
-        await channel.typing(work.address)
+        turn = work.turn if channel.asks_consent else replace(work.turn, consented=True)
+        async with Preview(channel, work.address, work.message_id, work.provider_id) as preview:
 
-        async def publish(piece: str) -> None:
-            await self._live.publish(work.turn.id, piece)
+            async def publish(piece: str) -> None:
+                await self._live.publish(work.turn.id, piece)
+                await preview.publish(piece)
 
-        answer = await self._tutor.answer(work.turn, publish)
-        await self._store.commit_answer(
-            work,
-            conversation_id,
-            token,
-            answer,
-            channel.split(answer.message()),
-            feedback=answer.confidence is not None,
-        )
+            answer = await self._tutor.answer(turn, publish)
+        answer_id = uuid.uuid4().hex
+        choices = thumbs(answer_id) if answer.confidence is not None else answer.choices
+        parts = channel.split(answer.message())
+        await self._store.commit_answer(work, conversation_id, token, answer_id, answer, parts, choices)
         await self._live.finish(work.turn.id)
 
     async def _rate(self, work: Work, conversation_id: int, token: str, channel: Channel) -> None:
-        up = work.turn.text == "up"
-        known = await self._store.rate(conversation_id, work.answer_ref, 1 if up else -1)
-        thanks = self._tutor.say("feedback_up" if up else "feedback_down", work.turn) if known else ""
+        """Store a thumb, and show it on the answer where the channel can; elsewhere say thank you."""
+        word = "up" if work.turn.text == "up" else "down"
+        rated = await self._store.rate(conversation_id, work.answer_ref, 1 if word == "up" else -1)
+        shown = rated is not None and await self._mark(rated, word, channel)
+        thanks = self._tutor.say(f"feedback_{word}", work.turn) if rated is not None and not shown else ""
         parts = channel.split(thanks) if thanks else []
         await self._store.commit_reply(work, conversation_id, token, parts, ANSWERED)
+
+    async def _mark(self, answer_id: str, word: str, channel: Channel) -> bool:
+        sent = await self._store.under(answer_id)
+        return sent is not None and await channel.mark(*sent, rating(answer_id, word))
 
     async def _retry_or_bury(self, work: Work, conversation_id: int, token: str, channel: Channel, error: str) -> None:
         if work.attempts + 1 < self._patience.attempts:
@@ -172,13 +217,15 @@ class Worker:
             await self._store.postpone(work.message_id, error, until)
             return
         parts = channel.split(self._tutor.say("sorry_error", work.turn))
-        await self._store.commit_reply(work, conversation_id, token, parts, BURIED)
+        await self._store.commit_reply(work, conversation_id, token, parts, BURIED, error)
         await self._live.finish(work.turn.id)
 
     async def _deliver(self, conversation_id: int, token: str) -> bool:
         """Send what is stored and not yet settled, in order. False when a part must wait for its next try."""
         while pending := await self._store.next_part(conversation_id):
             if not pending.due:
+                if pending.waits:
+                    await self._invite(pending, conversation_id, token)
                 return False
             await self._send(pending, conversation_id, token)
         return True
@@ -191,11 +238,10 @@ class Worker:
                 await self._store.starting(pending, conversation_id, token)
                 provider_id = await channel.send(part)
         except PermanentError as error:
-            logger.warning("part %d: refused for good (%s)", part.id, error.code or type(error).__name__)
-            await self._store.not_sent(part.id, _label(error), until=None)
+            await self._refused(part.id, conversation_id, error)
         except TransientError as error:
             if pending.attempts + 1 >= self._patience.attempts * 2:
-                await self._store.not_sent(part.id, _label(error), until=None)
+                await self._store.not_sent(part.id, _label(error), until=None, in_doubt=error.in_doubt)
                 return
             wait = max(self._patience.wait(pending.attempts), error.retry_after or 0.0)
             until = now() + timedelta(seconds=wait)
@@ -203,6 +249,30 @@ class Worker:
         else:
             await self._store.sent(part.id, provider_id)
 
+    async def _refused(self, part_id: int, conversation_id: int, error: PermanentError) -> None:
+        match error:
+            case Unreachable():
+                logger.info("part %d: the student does not want it (%s)", part_id, error.code)
+                await self._store.blocked(conversation_id, _label(error))
+            case OutsideWindow():
+                logger.info("part %d: too late, waits for the student to write (%s)", part_id, error.code)
+                await self._store.too_late(part_id, _label(error))
+            case _:
+                logger.warning("part %d: refused for good (%s)", part_id, error.code or type(error).__name__)
+                await self._store.not_sent(part_id, _label(error), until=None)
 
-def _label(error: PermanentError | TransientError) -> str:
+    async def _invite(self, pending: Pending, conversation_id: int, token: str) -> None:
+        """Ask the student to write again, so that what waits can be sent: once, whatever becomes of it."""
+        if not await self._store.inviting(conversation_id, token):
+            return
+        try:
+            if await self._channels[pending.channel].invite(pending.part.address):
+                logger.info("conversation %d: asked to write again", conversation_id)
+        except Unreachable as error:
+            await self._store.blocked(conversation_id, _label(error))
+        except DeliveryError as error:
+            logger.warning("conversation %d: could not be asked to write again (%s)", conversation_id, _label(error))
+
+
+def _label(error: DeliveryError) -> str:
     return f"{type(error).__name__} {error.code}".strip()

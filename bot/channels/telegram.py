@@ -7,27 +7,29 @@ before anybody has stored them; here the offset moves only past updates that are
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import json
 import logging
-import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from telegram.constants import MessageLimit
 
+from bot.channels.readable import readable
 from bot.channels.splitting import code_units, split
 from bot.channels.telegram_client import CONFLICT, TelegramClient
 from bot.channels.telegram_updates import NAME, WANTED, Me, callback_id, parse
 from bot.errors import DeliveryError, ForgedRequest, TransientError, UnknownShape
 from bot.ports import HttpRequest, Inbound, Outgoing
+from bot.waiting import backoff, called
 
 logger = logging.getLogger(__name__)
 
 WEBHOOK_PATH = "/webhooks/telegram"
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105  a header's name
 LONGEST_BACKOFF = 60.0
+MARK = " ✓"
 
 Accept = Callable[[Inbound], Awaitable[object]]
 CountUnknown = Callable[[str, str], None]
@@ -37,6 +39,8 @@ class TelegramChannel:
     """Satisfies `ports.Channel` and `ports.Webhook`. Sending works at once; receiving needs `start` or `poll`."""
 
     name = NAME
+    asks_consent = True
+    has_buttons = True
 
     def __init__(
         self,
@@ -47,15 +51,18 @@ class TelegramChannel:
         public_url: str | None = None,
         timeout: float = 15.0,
         backoff: float = 1.0,
+        commands: Mapping[str, Sequence[tuple[str, str]]] | None = None,
     ) -> None:
         """`secret` is what Telegram shows us with each update. `timeout` and `backoff` are in seconds.
 
+        `commands`: what a phone lists, by its language; "" for every other. Each has a name and what it is for.
         Raises SettingsError for what cannot be a token.
         """
         self._client = TelegramClient(token, api_base=api_base, timeout=timeout)
         self._secret = secret
         self._webhook = public_url.rstrip("/") + WEBHOOK_PATH if public_url else None
         self._backoff = backoff
+        self._commands = commands or {}
         self._me: Me | None = None
         self._started = False
         self._conflict_told = False
@@ -63,11 +70,13 @@ class TelegramChannel:
     # ---- life --------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Learn the bot's name; register the webhook when there is a public URL, remove it when we poll.
+        """Learn the bot's name, list its commands, register the webhook or, to poll, remove it.
 
         Raises SettingsError when Telegram refuses the token or the address, a DeliveryError when it cannot be reached.
         """
         self._me = await self._client.me()
+        for language, commands in self._commands.items():
+            await self._client.set_commands(commands, language)
         if self._webhook:
             await self._client.set_webhook(self._webhook, self._secret, WANTED)
         else:
@@ -171,29 +180,45 @@ class TelegramChannel:
 
     async def _pause(self, stop: asyncio.Event, failures: int, error: DeliveryError | None = None) -> None:
         """Wait longer after each failure, at least as long as Telegram asked for; return early on `stop`."""
-        wait = min(LONGEST_BACKOFF, self._backoff * 2.0 ** min(failures - 1, 16)) * random.uniform(0.5, 1.0)
+        wait = backoff(self._backoff, failures - 1, LONGEST_BACKOFF)
         asked = error.retry_after if isinstance(error, TransientError) else None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(wait, asked or 0.0)):
-                await stop.wait()
+        await called(stop, within=max(wait, asked or 0.0))
 
     # ---- sending -----------------------------------------------------------------------------------------------
 
     def split(self, text: str) -> list[str]:
         """See `ports.Channel`."""
-        return split(text, MessageLimit.MAX_TEXT_LENGTH, code_units)
+        return split(readable(text), MessageLimit.MAX_TEXT_LENGTH, code_units)
 
     async def send(self, part: Outgoing) -> str:
         """See `ports.Channel`."""
-        return await self._client.send(part.address, part.text, rate=part.answer_id if part.feedback else None)
+        return await self._client.send(part.address, part.text, part.choices, part.menu)
+
+    async def invite(self, address: str) -> bool:
+        """Nothing comes too late on Telegram."""
+        return False
 
     async def reconcile(self, part: Outgoing) -> str | None:
         """Nobody can tell: the Bot API does not list what a bot has sent."""
         return None
 
-    async def typing(self, address: str) -> None:
+    async def mark(self, part: Outgoing, provider_id: str, command: str) -> bool:
+        """See `ports.Channel`."""
+        labels = [
+            (choice, choice.label + MARK if choice.command == command else choice.label) for choice in part.choices
+        ]
+        await self._client.relabel(
+            part.address, provider_id, [replace(choice, label=label) for choice, label in labels]
+        )
+        return True
+
+    async def typing(self, address: str, asked: str) -> None:
         """See `ports.Channel`."""
         await self._client.typing(address)
+
+    async def preview(self, address: str, number: int, text: str) -> bool:
+        """See `ports.Channel`. Not in groups, where Telegram has no drafts."""
+        return not address.startswith("-") and await self._client.draft(address, number, self.split(text)[0])
 
 
 def _json(body: bytes) -> object:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import httpx
-from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions
+from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, ReplyKeyboardMarkup
 from telegram.constants import ChatAction
 from telegram.error import (
     BadRequest,
@@ -25,14 +26,19 @@ from telegram.error import (
 )
 from telegram.request import HTTPXRequest
 
-from bot.channels.telegram_updates import Me, rating_data
-from bot.errors import DeliveryError, PermanentError, SettingsError, TransientError
+from bot.channels.telegram_updates import Me
+from bot.errors import DeliveryError, PermanentError, SettingsError, TransientError, Unreachable
+from bot.ports import Choice
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 30
 COURTESY_SECONDS = 3.0  # how long anything that is only polite may take
 CONFLICT = "409"
+IN_A_ROW, SHORT_LABEL = 3, 12  # buttons, and how long their labels may be for so many
+T = TypeVar("T")
+
+os.environ.setdefault("PTB_TIMEDELTA", "true")  # the library's next way of giving times; else it warns at each 429
 
 _TOKEN = re.compile(r"\d+:[A-Za-z0-9_-]+")
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -94,6 +100,13 @@ class TelegramClient:
         except TelegramError as error:
             raise self._ours(error) from None
 
+    async def set_commands(self, commands: Sequence[tuple[str, str]], language: str = "") -> None:
+        """List commands, each a name and what it is for, to phones that speak `language`; "" to all others."""
+        try:
+            await self._bot.set_my_commands(commands, language_code=language or None)
+        except TelegramError as error:
+            raise self._ours(error) from None
+
     async def updates(self, offset: int, kinds: Sequence[str]) -> list[dict[str, Any]]:
         """The next batch as JSON, oldest first, waiting up to POLL_SECONDS; `offset` confirms all before it.
 
@@ -109,30 +122,43 @@ class TelegramClient:
         found = result if isinstance(result, list) else []
         return [item for item in found if isinstance(item, dict) and isinstance(item.get("update_id"), int)]
 
-    async def send(self, address: str, text: str, *, rate: str | None) -> str:
-        """Send plain text, with thumbs for the answer `rate`. Returns the message's id.
+    async def send(self, address: str, text: str, choices: Sequence[Choice], menu: Sequence[str]) -> str:
+        """Send plain text with `choices` as buttons under it, or else `menu` beside the keyboard. Returns its id.
 
         No parse mode: no answer can fail for its formatting.
         """
         try:
-            return await self._send(address, text, rate)
+            return await self._send(address, text, choices, menu)
         except ChatMigrated as moved:
             group = str(moved.new_chat_id)  # the group became a supergroup; its messages come from there now
         except TelegramError as error:
             raise self._ours(error) from None
         try:
-            return await self._send(group, text, rate)
+            return await self._send(group, text, choices, menu)
         except TelegramError as error:
             raise self._ours(error) from None
 
-    async def _send(self, address: str, text: str, rate: str | None) -> str:
+    async def _send(self, address: str, text: str, choices: Sequence[Choice], menu: Sequence[str]) -> str:
         message = await self._bot.send_message(
             address,
             text,
-            reply_markup=_thumbs(rate) if rate else None,
+            reply_markup=_buttons(choices) if choices else _keyboard(menu) if menu else None,
             link_preview_options=LinkPreviewOptions(is_disabled=True),
         )
         return str(message.message_id)
+
+    async def relabel(self, address: str, message_id: str, choices: Sequence[Choice]) -> None:
+        """Change the buttons under a message. Best effort: never raises."""
+        try:
+            await self._bot.edit_message_reply_markup(
+                address,
+                int(message_id),
+                reply_markup=_buttons(choices),
+                read_timeout=COURTESY_SECONDS,
+                connect_timeout=COURTESY_SECONDS,
+            )
+        except TelegramError as error:  # the same thumb again, or a message that was deleted
+            logger.debug("telegram: a choice could not be marked (%s)", type(error).__name__)
 
     async def typing(self, address: str) -> None:
         """Show that an answer is being written. Best effort: never raises."""
@@ -142,6 +168,19 @@ class TelegramClient:
             )
         except TelegramError as error:
             logger.debug("telegram: no typing sign (%s)", type(error).__name__)
+
+    async def draft(self, address: str, number: int, text: str) -> bool:
+        """Show `text` as being written; Telegram takes it away with the next message, or after half a minute.
+
+        False when it was not shown. Never raises.
+        """
+        try:
+            return await self._bot.send_message_draft(
+                int(address), number, text, read_timeout=COURTESY_SECONDS, connect_timeout=COURTESY_SECONDS
+            )
+        except TelegramError as error:  # too many, or no network: the answer itself comes all the same
+            logger.debug("telegram: no preview (%s)", type(error).__name__)
+            return False
 
     async def answer_callback(self, query_id: str) -> None:
         """Stop the waiting circle on a pressed button. Best effort: never raises."""
@@ -164,8 +203,8 @@ class TelegramClient:
                 wait = error.retry_after
                 seconds = wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
                 return TransientError(told, code="429", retry_after=seconds)
-            case Forbidden():
-                return PermanentError(told, code="403")
+            case Forbidden():  # blocked, or thrown out of the group
+                return Unreachable(told, code="403")
             case BadRequest():  # before NetworkError, whose subclass it is
                 return PermanentError(told, code="400")
             case InvalidToken():
@@ -178,11 +217,20 @@ class TelegramClient:
                 return TransientError(told, in_doubt=True)
 
 
-def _thumbs(answer_id: str) -> InlineKeyboardMarkup:
-    signs = (("👍", "up"), ("👎", "down"))
-    return InlineKeyboardMarkup.from_row(
-        [InlineKeyboardButton(sign, callback_data=rating_data(answer_id, name)) for sign, name in signs]
-    )
+def _buttons(choices: Sequence[Choice]) -> InlineKeyboardMarkup:
+    """In rows that a narrow phone shows whole."""
+    a_row = IN_A_ROW if all(len(choice.label) <= SHORT_LABEL for choice in choices) else 1
+    buttons = [InlineKeyboardButton(choice.label, callback_data=choice.command) for choice in choices]
+    return InlineKeyboardMarkup([list(row) for row in _batched(buttons, a_row)])
+
+
+def _keyboard(labels: Sequence[str]) -> ReplyKeyboardMarkup:
+    return ReplyKeyboardMarkup([list(row) for row in _batched(labels, 2)], resize_keyboard=True, is_persistent=True)
+
+
+def _batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Rows of `size`, the last one shorter."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _hush() -> None:

@@ -11,17 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.channels.text import storable, thumb
+from bot.channels.text import storable
+from bot.choices import Understood, understood
 from bot.errors import TransientError, UnknownShape
 from bot.ports import Inbound, Kind
 
 NAME = "telegram"
 
 # What we ask Telegram to send. The rest is known, and ignored should it come all the same.
-WANTED = ("message", "callback_query")
+WANTED = ("message", "edited_message", "callback_query")
 IGNORED = frozenset(
     {
-        "edited_message", "channel_post", "edited_channel_post", "business_connection", "business_message",
+        "channel_post", "edited_channel_post", "business_connection", "business_message",
         "edited_business_message", "deleted_business_messages", "guest_message", "message_reaction",
         "message_reaction_count", "inline_query", "chosen_inline_result", "shipping_query",
         "pre_checkout_query", "purchased_paid_media", "poll", "poll_answer", "my_chat_member", "chat_member",
@@ -39,21 +40,22 @@ MEDIA = {
 # Messages that Telegram writes into a chat by itself; nobody waits for an answer to them.
 SERVICE = frozenset(
     {
-        "new_chat_members", "left_chat_member", "new_chat_title", "new_chat_photo", "delete_chat_photo",
-        "group_chat_created", "supergroup_chat_created", "message_auto_delete_timer_changed",
-        "migrate_to_chat_id", "migrate_from_chat_id", "pinned_message", "successful_payment",
-        "refunded_payment", "users_shared", "chat_shared", "gift_upgrade_sent", "connected_website",
-        "write_access_allowed", "passport_data", "proximity_alert_triggered", "boost_added",
-        "chat_background_set", "checklist_tasks_done", "checklist_tasks_added", "forum_topic_created",
-        "forum_topic_edited", "forum_topic_closed", "forum_topic_reopened", "general_forum_topic_hidden",
-        "general_forum_topic_unhidden", "giveaway_created", "giveaway_completed", "managed_bot_created",
-        "paid_message_price_changed", "poll_option_added", "poll_option_deleted", "video_chat_scheduled",
-        "video_chat_started", "video_chat_ended", "video_chat_participants_invited", "web_app_data",
+        "new_chat_members", "left_chat_member", "chat_owner_left", "chat_owner_changed", "new_chat_title",
+        "new_chat_photo", "delete_chat_photo", "group_chat_created", "supergroup_chat_created", "channel_chat_created",
+        "message_auto_delete_timer_changed", "migrate_to_chat_id", "migrate_from_chat_id", "pinned_message",
+        "successful_payment", "refunded_payment", "users_shared", "chat_shared", "gift", "unique_gift",
+        "gift_upgrade_sent", "connected_website", "write_access_allowed", "passport_data", "proximity_alert_triggered",
+        "boost_added", "chat_background_set", "checklist_tasks_done", "checklist_tasks_added",
+        "direct_message_price_changed", "forum_topic_created", "forum_topic_edited", "forum_topic_closed",
+        "forum_topic_reopened", "general_forum_topic_hidden", "general_forum_topic_unhidden", "giveaway_created",
+        "giveaway_completed", "managed_bot_created", "paid_message_price_changed", "poll_option_added",
+        "poll_option_deleted", "suggested_post_approved", "suggested_post_approval_failed", "suggested_post_declined",
+        "suggested_post_paid", "suggested_post_refunded", "video_chat_scheduled", "video_chat_started",
+        "video_chat_ended", "video_chat_participants_invited", "web_app_data",
     }
 )  # fmt: skip
 
 _COMMAND = re.compile(r"/(\w+)@(\w+)")
-_RATING = re.compile(r"rate:([0-9A-Za-z_-]{1,32}):(up|down)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,6 @@ class Me:
     username: str
 
 
-def rating_data(answer_id: str, thumb_name: str) -> str:
-    """The callback data of a thumb's button: at most 42 bytes of the 64 allowed, ids being 32 characters or fewer."""
-    return f"rate:{answer_id}:{thumb_name}"
-
-
 def parse(update: object, me: Me | None) -> list[Inbound]:
     """The student's message in an update; an empty list when there is nothing to answer.
 
@@ -77,6 +74,9 @@ def parse(update: object, me: Me | None) -> list[Inbound]:
     match update:
         case {"update_id": int(number), "message": dict(message)}:
             return _message(str(number), message, me)
+        case {"update_id": int(number), "edited_message": dict(message)}:
+            # A question put right is asked anew. What else is edited (a caption, a place on the move) asks nothing.
+            return _message(str(number), message, me) if "text" in message else []
         case {"update_id": int(number), "callback_query": dict(query)}:
             return _callback(str(number), query)
         case {"update_id": int(), **fields}:
@@ -99,13 +99,10 @@ def callback_id(update: object) -> str | None:
 
 def _callback(number: str, query: Mapping[str, Any]) -> list[Inbound]:
     match query:
-        case {"data": str(data), "message": {"chat": {"id": int(chat)}}}:
-            rating = _RATING.fullmatch(data)
-        case _:
-            rating = None
-    if rating is None:
-        raise UnknownShape("callback_query")
-    return [Inbound(NAME, number, str(chat), Kind.FEEDBACK, rating[2], answer_id=rating[1])]
+        case {"data": str(data), "message": {"chat": {"id": int(chat)}}} if data.startswith("/"):
+            return [Inbound(NAME, number, str(chat), *understood(storable(data)))]
+        case _:  # a button of ours always stands for a command
+            raise UnknownShape("callback_query")
 
 
 def _message(number: str, message: Mapping[str, Any], me: Me | None) -> list[Inbound]:
@@ -134,23 +131,26 @@ def _words(message: Mapping[str, Any]) -> str:
     return text
 
 
-def _content(message: Mapping[str, Any], text: str) -> tuple[Kind, str] | None:
+def _content(message: Mapping[str, Any], text: str) -> Understood | None:
     """What was sent; None for a service message. Whatever we cannot name is "other": silence would puzzle a child."""
     if "text" in message:
-        if text.startswith("/"):
-            return Kind.COMMAND, text
-        rating = thumb(text)
-        return (Kind.FEEDBACK, rating) if rating else (Kind.TEXT, text)
+        return understood(text)
     for field, name in MEDIA.items():
         if field in message:
-            return Kind.UNSUPPORTED, name
-    return None if message.keys() & SERVICE else (Kind.UNSUPPORTED, "other")
+            return Kind.UNSUPPORTED, name, None
+    return None if message.keys() & SERVICE else (Kind.UNSUPPORTED, "other", None)
 
 
 def _meant_for(me: Me, message: Mapping[str, Any], text: str) -> str | None:
-    """A group's text without the bot's name; None unless it is a command to the bot, mentions it or replies to it."""
+    """A group's text without the bot's name; None unless it is a command to the bot, mentions it or replies to it.
+
+    Nobody waits where another bot wrote, or a channel whose posts come here by themselves. An administrator who writes
+    as the group does: Telegram shows a bot for the author then.
+    """
     match message:
-        case {"from": {"is_bot": True}}:
+        case {"is_automatic_forward": True}:
+            return None
+        case {"from": {"is_bot": True}} if "sender_chat" not in message:
             return None
         case {"reply_to_message": {"from": {"id": int(author)}}}:
             replied = author == me.id

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
-_TONE = "[\U0001f3fb-\U0001f3ff]?\ufe0f?"
-_THUMB = re.compile(f"(?:(?P<up>(?:👍{_TONE})+)|(?:👎{_TONE})+)")
-
 
 def storable(text: str) -> str:
     """The text without what no database takes: NUL, and halves of surrogate pairs (shown as the replacement sign).
@@ -15,11 +10,3 @@ def storable(text: str) -> str:
     """
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return whole.replace("\0", "")
-
-
-def thumb(text: str) -> str | None:
-    """The word up or down when the text is nothing but that emoji, in any skin tone, any number of times; else None."""
-    found = _THUMB.fullmatch(text.strip())
-    if found is None:
-        return None
-    return "up" if found["up"] else "down"

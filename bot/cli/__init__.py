@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from bot.cli import adapters, chat, doctor, evaluate, people, serve, textbooks, train
+from bot.cli import adapters, chat, doctor, evaluate, people, serve, simulate, textbooks, train, undelivered
 from bot.errors import SahpathiError
 
 app = typer.Typer(
@@ -19,12 +19,14 @@ app = typer.Typer(
 app.command()(serve.serve)
 app.command()(serve.worker)
 app.command()(chat.chat)
+app.command()(simulate.simulate)
 app.command()(doctor.doctor)
 app.add_typer(textbooks.app, name="textbooks")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(people.app, name="users")
+app.add_typer(undelivered.app, name="undelivered")
 
 
 def main() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 from rich.console import Console
@@ -64,12 +64,27 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, as_js
     out.print(table)
 
 
+def show_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object, for scripts."""
+    print(json.dumps(value, ensure_ascii=False, default=str))
+
+
+class Bar(Protocol):
+    """What a progress bar is fed with; `doing` names what it is at, such as a file."""
+
+    def __call__(self, done: int, total: int, doing: str = "") -> None: ...
+
+
 @contextmanager
-def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar fed with (done, total); silent when standard error is not a terminal."""
+def progress(label: str) -> Iterator[Bar]:
+    """A bar to be fed; silent when standard error is not a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def feed(done: int, total: int, doing: str = "") -> None:
+            bar.update(task, completed=done, total=total, description=f"{label} {doing}".strip())
+
+        yield feed

@@ -42,9 +42,21 @@ def _files(settings: Settings) -> Iterator[dict[str, str]]:
         yield _row("model", WRONG, f"no model in {base}: `sahpathi train all` makes one")
     else:
         yield _row("model", OK, f"{settings.model.base}, by name from the hub")
-    books = len(list(settings.textbooks.rglob("*.md"))) if settings.textbooks.is_dir() else 0
-    note = f"{books} Markdown files in {settings.textbooks}"
-    yield _row("textbooks", OK if books else WRONG, note if books else f"{note}: set SAHPATHI_TEXTBOOKS")
+    yield from _books(settings)
+
+
+def _books(settings: Settings) -> Iterator[dict[str, str]]:
+    from bot.compose import shelves
+    from rag.formats import ocr
+
+    counts = {str(shelf): len(list(shelf.rglob("*.md"))) for shelf in shelves(settings)}
+    note = "; ".join(f"{count} Markdown files in {shelf}" for shelf, count in counts.items())
+    how = "add books with `sahpathi textbooks add`, or set SAHPATHI_TEXTBOOKS"
+    yield _row("textbooks", OK if any(counts.values()) else WRONG, note if any(counts.values()) else f"{note}: {how}")
+    read = ocr.languages()
+    missing = [name for name in ocr.WANTED if name not in read]
+    note = f"Tesseract reads scanned pages ({', '.join(read)})" if read else "scanned pages are left out"
+    yield _row("ocr", OFF if missing else OK, f"{note}; {ocr.HOW_TO_INSTALL}" if missing else note)
 
 
 def _channels(settings: Settings) -> Iterator[dict[str, str]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json as encoding
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,12 +17,14 @@ from bot.errors import SetupError
 
 if TYPE_CHECKING:
     from bot.settings import Settings
+    from rag.answerable import Answerable
     from training.data import Example
-    from training.evals.retrieval import Abstention, Report
+    from training.evals.retrieval import Abstention, Report, Scores
 
 app = typer.Typer(no_args_is_help=True, help="Measure retrieval and answers on held-out questions.")
 
 SHOWN_MISSES = 20
+SHOWN_POINTS = 20
 Questions = Annotated[
     list[Path] | None,
     typer.Option("--questions", exists=True, help="JSONL files or folders of them; default: the shipped pairs."),
@@ -57,33 +61,43 @@ def answers(
 def retrieval(
     questions: Questions = None,
     split: Split = "test",
-    fit: Annotated[bool, typer.Option("--fit", help="Store the threshold that these questions give.")] = False,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="First fit what tells an absent answer, and store it with the index.")
+    ] = False,
+    save: Annotated[Path | None, typer.Option(dir_okay=False, help="With --fit: also write it to this file.")] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Ask XQuAD's questions instead, from this corpus folder."),
+    ] = None,
+    distractors: Annotated[int, typer.Option(min=0, help="With --corpus: paragraphs of prose to hide among.")] = 20_000,
     misses: Annotated[bool, typer.Option("--misses", help="List the questions whose page is not found.")] = False,
     json: Json = False,
 ) -> None:
     """Score how well the right page is found, by meaning, by words and by both, and how well an absent one is told.
 
-    Use --split dev --fit to fit the threshold: one fitted on the test split would flatter itself.
+    With --split dev --fit, what tells an absent answer is fitted first: its weights on the train split, its threshold
+    on the dev split.
     """
     from training.data import of_split
 
-    if fit and split == "test":
-        raise SetupError("Fit on another split than test: --split dev --fit.")
+    if corpus is not None:
+        _yardstick(corpus, distractors, as_json=json)
+        return
+    if fit and split != "dev":
+        raise SetupError("Fit on the dev split: --split dev --fit.")
     with training():
-        asked = of_split(pairs(questions or [SHIPPED]), split)
+        given = pairs(questions or [SHIPPED])
+        asked = of_split(given, split)
         if not asked:
             raise SetupError(f"There are no questions in the split {split!r}.")
-        report, used = asyncio.run(_measured(load_settings(), asked, fit=fit))
+        learned = of_split(given, "train") if fit else []
+        report, used = asyncio.run(_measured(load_settings(), asked, learned))
+        if save is not None:
+            save.write_text(used.dumps() + "\n", encoding="utf-8")
     if json:
         print(encoding.dumps(_as_json(report, used, split)))
         return
-    columns = {
-        "row": "Questions", "questions": "n", "side": "Search", "recall_1": "Recall@1", "recall_3": "@3",
-        "recall_5": "@5", "mrr_10": "MRR@10", "ndcg_10": "nDCG@10",
-    }  # fmt: skip
-    show(
-        [_rounded(score.named()) for score in report.scores], columns, as_json=False, empty="No question names a page."
-    )
+    _show_scores(report.scores)
     _show_curve(report, used)
     if misses:
         for example in report.missed[:SHOWN_MISSES]:
@@ -92,30 +106,67 @@ def retrieval(
             out.print(f"... and {len(report.missed) - SHOWN_MISSES} more")
 
 
-async def _measured(settings: Settings, asked: list[Example], *, fit: bool) -> tuple[Report, float]:
+def _yardstick(corpus: Path, distractors: int, *, as_json: bool) -> None:
+    settings = load_settings()
+    with training(), tempfile.TemporaryDirectory(prefix="sahpathi-") as folder:
+        from training.evals.yardstick import load, measure
+
+        with progress("Asking") as bar:
+            scores = asyncio.run(
+                measure(
+                    load(corpus, distractors), Path(folder), glossary=SHIPPED.parent / "glossary",
+                    embedding_model=settings.retrieval.embedding_model, threads=settings.model.threads, progress=bar,
+                )
+            )  # fmt: skip
+    if as_json:
+        print(encoding.dumps({"distractors": distractors, "scores": [score.named() for score in scores]}))
+    else:
+        _show_scores(scores)
+
+
+def _show_scores(scores: Sequence[Scores]) -> None:
+    columns = {
+        "row": "Questions", "questions": "n", "side": "Search", "recall_1": "Recall@1", "recall_3": "@3",
+        "recall_5": "@5", "mrr_10": "MRR@10", "ndcg_10": "nDCG@10",
+    }  # fmt: skip
+    show([_rounded(score.named()) for score in scores], columns, as_json=False, empty="No question names a page.")
+
+
+async def _measured(settings: Settings, asked: list[Example], learned: list[Example]) -> tuple[Report, Answerable]:
+    """The report, and what decided. `learned` is what to fit that on first; empty for the one in use."""
     from bot.compose import opened_library
-    from training.evals.retrieval import fitted, measure
+    from training.answerable import fit
+    from training.evals.retrieval import measure
 
     with progress("Indexing") as indexing:
         async with opened_library(settings, progress=indexing) as library:
+            if learned:
+                with progress("Fitting") as bar:
+                    told = {}
+                    for done, example in enumerate((*learned, *asked), start=1):
+                        told[example.question] = (example, await library.measures(example.question))
+                        bar(done, len(learned) + len(asked))
+                known, held_out = ([told[e.question] for e in examples] for examples in (learned, asked))
+                await library.calibrate(fit(known, held_out))
             with progress("Asking") as bar:
                 report = await measure(asked, library.ranked, progress=bar)
-            if fit:
-                await library.calibrate(fitted(report.curve).threshold)
-            return report, library.found_at
+            return report, library.answerable
 
 
-def _as_json(report: Report, used: float, split: str) -> dict[str, object]:
+def _as_json(report: Report, used: Answerable, split: str) -> dict[str, object]:
+    from training.evals.retrieval import at
+
     return {
         "split": split,
-        "found_at": used,
+        "threshold": used.threshold,
+        "at_threshold": _point(at(report.curve, used.threshold)) if report.curve else None,
         "scores": [score.named() for score in report.scores],
         "abstention": [_point(point) for point in report.curve],
         "missed": [{"question": e.question, "title": e.title, "page": e.page} for e in report.missed],
     }
 
 
-def _show_curve(report: Report, used: float) -> None:
+def _show_curve(report: Report, used: Answerable) -> None:
     if not report.curve:
         errors.print("No out-of-book questions among these, so no abstention curve.")
         return
@@ -123,8 +174,14 @@ def _show_curve(report: Report, used: float) -> None:
         "threshold": "Threshold", "recognised": "Out of book, recognised", "near": "near misses", "far": "far ones",
         "refused": "In the book, refused",
     }  # fmt: skip
-    out.print(f"\nAbstention; the threshold in use is {used:.2f}")
-    shown = [point for point in report.curve if abs(point.threshold - used) <= 0.101]
+    from training.evals.retrieval import at
+
+    here = at(report.curve, used.threshold)
+    out.print(
+        f"\nAbstention at the threshold in use, {used.threshold:.3f}: recognised {here.recognised:.3f} of what is out\n"
+        f"of the book (near {here.near:.3f}, far {here.far:.3f}), refused {here.refused:.3f} of what is in it"
+    )
+    shown = report.curve[:: max(1, len(report.curve) // SHOWN_POINTS)]
     show([_rounded(_point(point)) for point in shown], columns, as_json=False, empty="Nothing near the threshold.")
 
 

@@ -1,4 +1,4 @@
-"""Where teachers read the logged answers, approve them or write what they should have said: /dashboard."""
+"""Where teachers read, approve and correct the logged answers, and see what did not arrive: /dashboard."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from fastapi import APIRouter, Request, Response
 
 from bot.dashboard.auth import PATH, Sessions
 from bot.dashboard.staff import StaffPages
+from bot.dashboard.undelivered import UndeliveredPages
+from bot.dashboard.visits import Visits
 from bot.pages import Assets
 from bot.store import Store
 
@@ -16,7 +18,9 @@ def routes(*, store: Store, secret: str, public_https: bool) -> APIRouter:
     """Routes under /dashboard. `secret` signs cookies and forms; `public_https` keeps the cookie to https."""
     router = APIRouter(prefix=PATH)
     assets = Assets(Path(__file__).parent / "static", f"{PATH}/static")
-    pages = StaffPages(store, Sessions(secret, secure=public_https), assets)
+    visits = Visits(store, Sessions(secret, secure=public_https), assets)
+    pages = StaffPages(store, visits)
+    _add_undelivered(router, UndeliveredPages(store, visits), visits)
 
     @router.get("/static/{name}")
     async def static(request: Request, name: str) -> Response:
@@ -28,26 +32,36 @@ def routes(*, store: Store, secret: str, public_https: bool) -> APIRouter:
 
     @router.post("/sign-in")
     async def sign_in(request: Request) -> Response:
-        return await pages.guarded(pages.sign_in(request))
+        return await visits.guarded(pages.sign_in(request))
 
     @router.post("/sign-out")
     async def sign_out(request: Request) -> Response:
-        return await pages.guarded(pages.sign_out(request))
+        return await visits.guarded(pages.sign_out(request))
 
     @router.get("")
     async def listing(request: Request) -> Response:
-        return await pages.guarded(pages.listing(request))
+        return await visits.guarded(pages.listing(request))
 
     @router.get("/answers/{answer_id}")
     async def answer(request: Request, answer_id: str) -> Response:
-        return await pages.guarded(pages.answer(request, answer_id))
+        return await visits.guarded(pages.answer(request, answer_id))
 
     @router.post("/answers/{answer_id}/approve")
     async def approve(request: Request, answer_id: str) -> Response:
-        return await pages.guarded(pages.approve(request, answer_id))
+        return await visits.guarded(pages.approve(request, answer_id))
 
     @router.post("/answers/{answer_id}/correct")
     async def correct(request: Request, answer_id: str) -> Response:
-        return await pages.guarded(pages.correct(request, answer_id))
+        return await visits.guarded(pages.correct(request, answer_id))
 
     return router
+
+
+def _add_undelivered(router: APIRouter, pages: UndeliveredPages, visits: Visits) -> None:
+    @router.get("/undelivered")
+    async def undelivered(request: Request) -> Response:
+        return await visits.guarded(pages.listing(request))
+
+    @router.post("/undelivered")
+    async def try_again(request: Request) -> Response:
+        return await visits.guarded(pages.try_again(request))

@@ -32,24 +32,33 @@ ROUTES: Mapping[str, str] = {
     Route.NOT_IN_BOOK: "Not in the book",
     Route.COMMAND: "Command",
 }
+CHANNELS = {
+    "whatsapp": "WhatsApp",
+    "cloud": "WhatsApp (Meta)",
+    "telegram": "Telegram",
+    "web": "Web page",
+    "console": "Terminal",
+}
 LANGUAGES = {"en": "English", "hi": "Hindi", "hinglish": "Hinglish"}
 RATINGS = {1: "👍 helpful", -1: "👎 not helpful", 0: "not rated"}
-TILES = (  # what `Store.counts` counts -> in words, and whether somebody should act
-    ("inbox.answered", "answered", False),
-    ("inbox.waiting", "waiting", False),
-    ("inbox.buried", "given up", True),
-    ("outbox.failed", "undelivered", True),
-    ("incidents.open", "need attention", True),
+UNDELIVERED = "/dashboard/undelivered"
+TILES = (  # what `Store.counts` and `given_up_counts` count -> in words, whether somebody should act, and where
+    ("inbox.answered", "answered", False, ""),
+    ("inbox.waiting", "waiting", False, ""),
+    ("given_up.unanswered", "given up", True, UNDELIVERED),
+    ("given_up.undelivered", "undelivered", True, UNDELIVERED),
+    ("incidents.open", "need attention", True, ""),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One number at the top of the list."""
+    """One number at the top of the list. `address` is the page that says more, "" where there is none."""
 
     count: int
     label: str
     alarming: bool
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,12 @@ class Listing:
 
 
 def tiles(counts: Mapping[str, int]) -> list[Tile]:
-    return [Tile(counts.get(key, 0), label, alarm and counts.get(key, 0) > 0) for key, label, alarm in TILES]
+    """For `Store.counts`. A count of nothing neither alarms nor leads anywhere."""
+    found = ((counts.get(key, 0), label, alarming, address) for key, label, alarming, address in TILES)
+    return [
+        Tile(count, label, alarming and count > 0, address if count else "")
+        for count, label, alarming, address in found
+    ]
 
 
 def percent(share: float | None) -> str:

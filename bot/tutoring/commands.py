@@ -11,11 +11,26 @@ from dataclasses import replace
 
 from bot.folding import words
 from bot.language import NAMES, Language, detect
-from bot.ports import Answer, Chapter, Profile, Route, Turn
+from bot.ports import Answer, Chapter, Choice, Effect, Profile, Route, Turn
 from bot.replies import Replies
+from bot.tutoring.consent import Consent
+from bot.tutoring.menu import commands as commands_of_menu
+from bot.tutoring.menu import menu as words_of_menu
 
 CLASSES = range(1, 13)
-SUBJECTS = ("civics", "english", "geography", "history", "mathematics", "science", "study-skills")
+SUBJECTS = (
+    "civics",
+    "computers",
+    "economics",
+    "english",
+    "general-knowledge",
+    "geography",
+    "history",
+    "mathematics",
+    "science",
+    "study-skills",
+)
+FORGET_WORD = "yes"
 EVERYTHING = frozenset({"all", "any", "every", "everything", "none", "sab", "sabhi", "sabkuch", "सब", "सभी"})
 
 _COMMAND = re.compile(r"/([^\W\d_]+)(?:@\w+)?[\s:]*(.*)", re.DOTALL)
@@ -46,6 +61,9 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
         "नागरिक शास्त्र",
         "राजनीति",
     ),
+    "computers": ("computer", "computer science", "ai", "it", "coding", "कंप्यूटर", "एआई"),
+    "economics": ("eco", "economy", "arthashastra", "अर्थशास्त्र"),
+    "general-knowledge": ("gk", "general", "samanya gyan", "सामान्य ज्ञान", "जीके"),
     "english": ("eng", "angrezi", "angreji", "अंग्रेजी", "इंग्लिश"),
     "geography": ("geo", "bhugol", "bhoogol", "भूगोल"),
     "hindi": ("हिंदी",),
@@ -77,16 +95,32 @@ class Commands:
 
     def __init__(self, replies: Replies, chapters: Sequence[Chapter] = ()) -> None:
         self._replies = replies
-        self._books = tuple(dict.fromkeys(chapter.book for chapter in chapters))
-        self._subjects = tuple(sorted({chapter.subject for chapter in chapters})) or SUBJECTS
+        self.consent = Consent(replies)
+        self._menu = commands_of_menu(replies)
+        self.shelve(chapters)
         self._handlers: dict[str, Callable[[str, Turn], Answer]] = {
-            "start": lambda _, turn: self._say("welcome", turn),
+            "start": lambda _, turn: self._start(turn),
             "help": lambda _, turn: self._say("help", turn),
+            "privacy": lambda _, turn: self._say("privacy", turn),
+            "agree": lambda _, turn: self.consent.agreed(turn),
+            "decline": lambda _, turn: self.consent.declined(turn),
+            "stop": lambda _, turn: self._say("stopped", turn, effect=Effect.WITHDRAW),
+            "forget": self._forget,
             "class": self._class,
             "subject": self._subject,
             "language": self._language,
             "sources": self._sources,
         }
+
+    def shelve(self, chapters: Sequence[Chapter]) -> None:
+        """Take note of what the library holds now."""
+        self._books = tuple(dict.fromkeys(chapter.book for chapter in chapters))
+        self._subjects = tuple(sorted({chapter.subject for chapter in chapters})) or SUBJECTS
+        self._classes = tuple(sorted({chapter.class_level for chapter in chapters}))
+
+    def behind(self, text: str) -> str | None:
+        """The command that a word of the menu stands for."""
+        return self._menu.get(text)
 
     def run(self, turn: Turn) -> Answer:
         """The reply to a command; `profile` is set when it changed. What is no command of ours is told so, kindly."""
@@ -96,9 +130,22 @@ class Commands:
             return self._say("unknown_command", turn)
         return handler(words(match[2]), turn)
 
+    def _start(self, turn: Turn) -> Answer:
+        if turn.consented:
+            return self._say("welcome", turn, menu=True)
+        welcome = self._replies.say("welcome", _language_of(turn))
+        return self.consent.asked(turn, effect=Effect.ASK, before=welcome)
+
+    def _forget(self, given: str, turn: Turn) -> Answer:
+        """Asked for twice, since it cannot be taken back."""
+        if given != FORGET_WORD:
+            choice = Choice(self._replies.say("forget_yes", _language_of(turn)), f"/forget {FORGET_WORD}")
+            return self._say("forget_ask", turn, choices=(choice,))
+        return self._say("forgotten", turn, effect=Effect.FORGET)
+
     def _class(self, given: str, turn: Turn) -> Answer:
         if not given:
-            return self._say("class_ask", turn)
+            return self._say("class_ask", turn, choices=self._class_choices(_language_of(turn)))
         if given in EVERYTHING:
             return self._say("class_all", turn, profile=replace(turn.profile, class_level=None))
         level = _class_level(given)
@@ -108,7 +155,8 @@ class Commands:
 
     def _subject(self, given: str, turn: Turn) -> Answer:
         if not given:
-            return self._say("subject_ask", turn, subjects=self._subject_names(turn))
+            choices = self._subject_choices(_language_of(turn))
+            return self._say("subject_ask", turn, choices=choices, subjects=self._subject_names(turn))
         if given in EVERYTHING:
             return self._say("subject_all", turn, profile=replace(turn.profile, subject=None))
         subject = self._subject_called(given)
@@ -119,7 +167,8 @@ class Commands:
 
     def _language(self, given: str, turn: Turn) -> Answer:
         if not given:
-            return self._say("language_ask", turn)
+            choices = tuple(Choice(NAMES[language], f"/language {language}") for language in _LANGUAGES)
+            return self._say("language_ask", turn, choices=choices)
         chosen = next((language for language, names in _LANGUAGES.items() if given in _folded(names)), None)
         if chosen is None:
             return self._say("language_unknown", turn)
@@ -130,6 +179,16 @@ class Commands:
         if not self._books:
             return self._say("sources_none", turn)
         return self._say("sources", turn, books="\n".join(f"• {book}" for book in self._books))
+
+    def _class_choices(self, language: str) -> tuple[Choice, ...]:
+        names = ((str(level), self._replies.say("class_name", language, level=level)) for level in self._classes)
+        everything = ("all", self._replies.say("all_classes", language))
+        return tuple(Choice(label, f"/class {word}") for word, label in (*names, everything))
+
+    def _subject_choices(self, language: str) -> tuple[Choice, ...]:
+        names = ((subject, self._subject_name(subject, language)) for subject in self._subjects)
+        everything = ("all", self._replies.say("all_subjects", language))
+        return tuple(Choice(label, f"/subject {word}") for word, label in (*names, everything))
 
     def _subject_called(self, given: str) -> str | None:
         for subject in self._subjects:
@@ -146,9 +205,27 @@ class Commands:
         key = f"subject.{subject}"
         return self._replies.say(key, language) if self._replies.has(key) else subject.replace("-", " ").title()
 
-    def _say(self, key: str, turn: Turn, *, profile: Profile | None = None, **values: object) -> Answer:
+    def _say(
+        self,
+        key: str,
+        turn: Turn,
+        *,
+        profile: Profile | None = None,
+        choices: tuple[Choice, ...] = (),
+        effect: Effect | None = None,
+        menu: bool = False,
+        **values: object,
+    ) -> Answer:
         language = _language_of(turn)
-        return Answer(self._replies.say(key, language, **values), Route.COMMAND, language, profile=profile)
+        return Answer(
+            self._replies.say(key, language, **values),
+            Route.COMMAND,
+            language,
+            profile=profile,
+            choices=choices,
+            menu=words_of_menu(self._replies, language) if menu or profile is not None else (),
+            effect=effect,
+        )
 
 
 def _language_of(turn: Turn) -> str:

@@ -24,16 +24,15 @@ def create_app(services: Services) -> FastAPI:
             admit=services.limiter.admit,
             say=services.replies.say,
             max_characters=LONGEST_BODY,
-            chapters=services.chapters,
+            chapters=services.books.chapters,
         )
     )
     app.include_router(
         webhooks.routes(
-            accept=services.accept,
-            status=services.store.status,
+            webhooks.Intake(services.accept, services.store.status, services.count_unknown),
             telegram=services.telegram,
             whatsapp=services.whatsapp,
-            unknown=services.count_unknown,
+            cloud=services.cloud,
         )
     )
     https = settings.public_url is not None and settings.public_url.scheme == "https"

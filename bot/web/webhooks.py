@@ -6,7 +6,8 @@ A shape we do not know is answered 200 and counted, or its provider would delive
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from urllib.parse import parse_qsl
 
@@ -20,8 +21,10 @@ logger = logging.getLogger(__name__)
 TELEGRAM = "/webhooks/telegram"
 WHATSAPP = "/webhooks/whatsapp"
 WHATSAPP_STATUS = "/webhooks/whatsapp/status"
+CLOUD = "/webhooks/cloud"
 LARGEST_BODY = 1024 * 1024  # bytes
 MOST_FIELDS = 1000
+PRESSED = frozenset({Kind.FEEDBACK, Kind.COMMAND})  # what a button may have sent
 EMPTY_TWIML = '<?xml version="1.0" encoding="UTF-8"?><Response/>'  # "nothing to say at once": the reply is sent later
 
 Accept = Callable[[Inbound], Awaitable[object]]
@@ -44,49 +47,102 @@ class WhatsAppWebhook(Webhook, Protocol):
         ...
 
 
-def routes(
-    *,
-    accept: Accept,
-    status: Callable[[StatusUpdate], Awaitable[bool]],
-    telegram: TelegramWebhook | None,
-    whatsapp: WhatsAppWebhook | None,
-    unknown: CountUnknown,
-) -> APIRouter:
-    """The three routes. `accept` returns after the commit; `unknown(channel, kind)` counts what we cannot read.
+class CloudWebhook(Webhook, Protocol):
+    """A webhook that brings messages and reports, and is asked once whether it is ours."""
+
+    def challenge(self, query: Mapping[str, str]) -> str:
+        """What to answer. Raises ForgedRequest or UnknownShape."""
+        ...
+
+    def statuses(self, request: HttpRequest) -> list[StatusUpdate]:
+        """Verify and parse. Raises ForgedRequest or UnknownShape."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What is done with what arrives. `accept` returns after the commit; `unknown` counts what we cannot read.
 
     What `accept` raises becomes a 500, so that the provider delivers the message again.
     """
-    router = APIRouter(tags=["webhooks"])
 
+    accept: Accept
+    status: Callable[[StatusUpdate], Awaitable[bool]]
+    unknown: CountUnknown
+
+
+def routes(
+    intake: Intake,
+    *,
+    telegram: TelegramWebhook | None,
+    whatsapp: WhatsAppWebhook | None,
+    cloud: CloudWebhook | None,
+) -> APIRouter:
+    """The addresses of every provider; those that are not configured answer 404."""
+    router = APIRouter(tags=["webhooks"])
+    _add_telegram(router, intake, telegram)
+    _add_whatsapp(router, intake, whatsapp)
+    _add_cloud(router, intake, cloud)
+    return router
+
+
+def _add_telegram(router: APIRouter, intake: Intake, telegram: TelegramWebhook | None) -> None:
     @router.post(TELEGRAM)
     async def telegram_update(request: Request, afterwards: BackgroundTasks) -> Response:
         channel = _configured(telegram, "Telegram")
         seen = await _read(request, TELEGRAM)
-        messages = _verified("telegram", lambda: channel.receive(seen), unknown) or []
+        messages = _verified("telegram", lambda: channel.receive(seen), intake.unknown) or []
         for message in messages:
-            await accept(message)
-        if any(message.kind is Kind.FEEDBACK for message in messages):
+            await intake.accept(message)
+        if any(message.kind in PRESSED for message in messages):
             afterwards.add_task(channel.acknowledge, seen)
         return Response()
 
+
+def _add_whatsapp(router: APIRouter, intake: Intake, whatsapp: WhatsAppWebhook | None) -> None:
     @router.post(WHATSAPP)
     async def whatsapp_message(request: Request) -> Response:
         channel = _configured(whatsapp, "WhatsApp")
         seen = await _read(request, WHATSAPP)
-        for message in _verified("whatsapp", lambda: channel.receive(seen), unknown) or []:
-            await accept(message)
+        for message in _verified("whatsapp", lambda: channel.receive(seen), intake.unknown) or []:
+            await intake.accept(message)
         return Response(EMPTY_TWIML, media_type="application/xml")
 
     @router.post(WHATSAPP_STATUS)
     async def whatsapp_status(request: Request) -> Response:
         channel = _configured(whatsapp, "WhatsApp")
         seen = await _read(request, WHATSAPP_STATUS)
-        report = _verified("whatsapp", lambda: channel.status(seen), unknown)
-        if report is not None and not await status(report):
+        report = _verified("whatsapp", lambda: channel.status(seen), intake.unknown)
+        if report is not None and not await intake.status(report):
             logger.info("whatsapp: a report on a part that is not ours")
         return Response(status_code=204)
 
-    return router
+
+def _add_cloud(router: APIRouter, intake: Intake, cloud: CloudWebhook | None) -> None:
+    @router.get(CLOUD)
+    async def cloud_challenge(request: Request) -> Response:
+        channel = _configured(cloud, "WhatsApp's Cloud API")
+        answer = _verified("cloud", lambda: channel.challenge(request.query_params), intake.unknown)
+        if answer is None:
+            raise HTTPException(400, "this is not the question that Meta asks")
+        return Response(answer, media_type="text/plain")
+
+    @router.post(CLOUD)
+    async def cloud_update(request: Request) -> Response:
+        channel = _configured(cloud, "WhatsApp's Cloud API")
+        seen = await _read(request, CLOUD)
+        messages = _verified("cloud", lambda: channel.receive(seen), intake.unknown)
+        for message in messages or []:
+            await intake.accept(message)
+        count = intake.unknown if messages is not None else _counted  # what neither can read is counted once
+        for report in _verified("cloud", lambda: channel.statuses(seen), count) or []:
+            if not await intake.status(report):
+                logger.info("cloud: a report on a part that is not ours")
+        return Response()
+
+
+def _counted(channel: str, kind: str) -> None:
+    """Nothing more to count."""
 
 
 def _configured(channel: C | None, name: str) -> C:

@@ -128,7 +128,8 @@
 
   function drawSource(source) {
     const line = clone("#source");
-    put($(".place", line), "place", { book: source.book, chapter: source.chapter, page: source.page });
+    const { book, chapter, page } = source;
+    put($(".place", line), page ? "place" : "place_unpaged", { book, chapter, page });
     $("blockquote", line).textContent = source.quote;
     return line;
   }
