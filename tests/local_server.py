@@ -1,30 +1,17 @@
-"""A provider's stand-in: a real HTTP server on a free port of 127.0.0.1, in a thread, that fails on demand."""
+"""A real HTTP server on a free port of 127.0.0.1, in a thread, for whatever a test wants to be called."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-Json = dict[str, Any]
 TICK = 0.01
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What to do instead of answering. `status` None: never answer. `accepted`: do the work all the same."""
-
-    status: int | None
-    body: Json = field(default_factory=dict)
-    accepted: bool = False
 
 
 class LocalServer:
@@ -32,7 +19,6 @@ class LocalServer:
 
     def __init__(self) -> None:
         self.url = ""
-        self._failures: dict[str, list[Failure]] = {}
         self.closing = threading.Event()
         app = Starlette(routes=list(self.routes()))
         config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, log_level="warning")
@@ -55,21 +41,7 @@ class LocalServer:
         self._thread.join(timeout=10)
 
     def reset(self) -> None:
-        """Forget all that happened, for the next test."""
-        self._failures.clear()
+        """Forget what happened, for the next test. What there is to forget, a subclass knows."""
 
     def routes(self) -> Iterable[Route]:
         raise NotImplementedError
-
-    def fail_next(self, method: str, failure: Failure, times: int) -> None:
-        self._failures.setdefault(method, []).extend([failure] * times)
-
-    def failure(self, method: str) -> Failure | None:
-        waiting = self._failures.get(method)
-        return waiting.pop(0) if waiting else None
-
-    async def fallen(self, failure: Failure) -> Response:
-        """The failure's answer. Silence ends when the server does."""
-        if failure.status is None:
-            await asyncio.to_thread(self.closing.wait)
-        return JSONResponse(failure.body, failure.status or 503)

@@ -29,11 +29,21 @@ class MemoryChannel:
     """Delivers into a list. `failures` are raised first, one a send; `width` splits long texts."""
 
     name: str = "memory"
+    asks_consent: bool = False
+    has_buttons: bool = True
     width: int = 1000
     sent: list[tuple[str, str]] = field(default_factory=list)
     failures: list[DeliveryError | Exception] = field(default_factory=list)
     known: dict[int, str] = field(default_factory=dict)  # what `reconcile` finds at the provider
     parts: list[Outgoing] = field(default_factory=list)
+    invites: bool = False  # whether there is a template to invite with
+    invited: list[str] = field(default_factory=list)
+    refusals: list[DeliveryError] = field(default_factory=list)  # of invitations, raised first
+    marks: bool = False  # whether a choice can be shown as taken
+    marked: list[tuple[str, str]] = field(default_factory=list)
+    previewed: list[tuple[int, str]] = field(default_factory=list)
+    previews: int = 0  # how many are borne
+    typed: int = 0
 
     def split(self, text: str) -> list[str]:
         return [text[start : start + self.width] for start in range(0, len(text), self.width)]
@@ -45,11 +55,27 @@ class MemoryChannel:
         self.parts.append(part)
         return f"{self.name}-{len(self.sent)}"
 
+    async def invite(self, address: str) -> bool:
+        self.invited.append(address)
+        if self.refusals:
+            raise self.refusals.pop(0)
+        return self.invites
+
     async def reconcile(self, part: Outgoing) -> str | None:
         return self.known.get(part.id)
 
-    async def typing(self, address: str) -> None:
-        return None
+    async def mark(self, part: Outgoing, provider_id: str, command: str) -> bool:
+        self.marked.append((provider_id, command))
+        return self.marks
+
+    async def typing(self, address: str, asked: str) -> None:
+        self.typed += 1
+
+    async def preview(self, address: str, number: int, text: str) -> bool:
+        if len(self.previewed) < self.previews:
+            self.previewed.append((number, text))
+            return True
+        return False
 
 
 @dataclass
@@ -109,7 +135,13 @@ class MemoryLibrary:
     beside: str = ""  # a sentence that holds this is beside the point
 
     async def retrieve(
-        self, question: str, *, class_level: int | None = None, subject: str | None = None, k: int = 3
+        self,
+        question: str,
+        *,
+        class_level: int | None = None,
+        subject: str | None = None,
+        language: str | None = None,
+        k: int = 3,
     ) -> Retrieval:
         return Retrieval(self.passages[:k], self.nearby)
 

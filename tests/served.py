@@ -133,7 +133,7 @@ class School:
 
     async def _served(self, conversation_id: int) -> None:
         """Stands in for queue and sweeper: until nothing of the conversation waits any more."""
-        while await self.store.forgotten():
+        while await self.store.neglected():
             await self.worker.drain(conversation_id)
             await asyncio.sleep(0.02)
 

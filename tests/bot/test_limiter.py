@@ -27,3 +27,13 @@ async def test_one_conversation_is_held_back_and_another_is_not(limiter: Limiter
 async def test_made_up_conversations_do_not_get_round_the_limit(limiter: Limiter) -> None:
     address = uuid.uuid4().hex
     assert sum([await limiter.admit(uuid.uuid4().hex, address) for _ in range(9)]) == 5
+
+
+async def test_a_fast_student_waits_for_the_window_and_is_told_once(limiter: Limiter) -> None:
+    asha, ravi = uuid.uuid4().hex, uuid.uuid4().hex
+    waits = [await limiter.wait(asha) for _ in range(3)]
+    assert waits[:2] == [0.0, 0.0]
+    assert 0.0 < waits[2] <= 3600.0
+    assert await limiter.wait(ravi) == 0.0
+    assert [await limiter.say_so(asha) for _ in range(3)] == [True, False, False]
+    assert await limiter.say_so(ravi)

@@ -39,7 +39,7 @@ def tutor(generator: Generator | None = None, library: MemoryLibrary | None = No
         generator=generator,
         replies=REPLIES,
         everyday=Everyday().match,
-        command=Commands(REPLIES).run,
+        commands=Commands(REPLIES),
         prompt=grounded,
         decoding=Decoding(),
     )

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
+from sqlalchemy import select
 
-from bot.errors import PermanentError, TransientError
+from bot.errors import PermanentError, TransientError, Unreachable
 from bot.live import MemoryLive
-from bot.ports import Inbound, Kind
+from bot.ports import Answer, Choice, Effect, Inbound, Kind, Route, Turn
 from bot.store import Store
+from bot.tables import Conversation, InboxMessage, OutboxPart, StoredAnswer
 from bot.worker import Patience, Worker
 from tests.memory import EchoTutor, MemoryChannel
+
+pytestmark = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 
 QUICK = Patience(lease=0.5, sweep=0.02, attempts=3, backoff=0.01)
 
@@ -56,7 +61,7 @@ async def test_long_answers_leave_in_parts_with_thumbs_under_the_last(store: Sto
     channel = MemoryChannel(width=4)
     await worker(store, EchoTutor(), channel).drain(await ask(store, 1, text="abcdef"))
     assert [part.text for part in channel.parts] == ["Re: ", "abcd", "ef"]
-    assert [part.feedback for part in channel.parts] == [False, False, True]
+    assert [len(part.choices) for part in channel.parts] == [0, 0, 2]
 
 
 async def test_a_failing_question_is_retried_then_buried_with_a_kind_word(store: Store) -> None:
@@ -140,8 +145,8 @@ async def test_a_provider_whose_answer_was_lost_is_asked_first(store: Store) -> 
 
 
 async def test_an_answer_longer_than_the_lease_keeps_it(store: Store) -> None:
-    tutor, channel = EchoTutor(delay=0.5), MemoryChannel()
-    patient = Patience(lease=0.15, sweep=0.01, attempts=3, backoff=0.01)
+    tutor, channel = EchoTutor(delay=2.0), MemoryChannel()
+    patient = Patience(lease=1.0, sweep=0.01, attempts=3, backoff=0.01)
     await ask(store, 1)
     async with sweeping(worker(store, tutor, channel, patient)), sweeping(worker(store, tutor, channel, patient)):
         await until(lambda: bool(channel.sent))
@@ -193,3 +198,179 @@ async def test_a_thumb_is_stored_and_thanked(store: Store) -> None:
     (stored,) = await store.answers()
     assert stored.rating == 1
     assert channel.sent[-1] == ("42", "<feedback_up>")
+
+
+# ---- consent, blocking, forgetting, choosing -------------------------------------------------------------------------
+
+
+class AskingTutor(EchoTutor):
+    """Asks for consent first, as the real one does."""
+
+    async def answer(self, turn: Turn, publish: object) -> Answer:
+        effects = {"/agree": Effect.CONSENT, "/stop": Effect.WITHDRAW, "/forget": Effect.FORGET}
+        if turn.text in effects:
+            return Answer(f"done {turn.text}", Route.COMMAND, "en", effect=effects[turn.text])
+        if not turn.consented:
+            asked = Answer("" if turn.consent_asked else "may I?", Route.COMMAND, "en", effect=Effect.HOLD)
+            return replace(asked, choices=(Choice("Yes", "/agree"),))
+        return await super().answer(turn, publish)
+
+
+async def settle(made: Worker, store: Store) -> None:
+    """Drain until nothing is due."""
+    while due := await store.neglected():
+        for conversation in due:
+            await made.drain(conversation)
+
+
+async def test_questions_wait_for_consent_and_are_answered_after_it_in_order(store: Store) -> None:
+    tutor, channel = AskingTutor(), MemoryChannel(asks_consent=True)
+    made = worker(store, tutor, channel)
+    for number in (1, 2):
+        await made.drain(await ask(store, number))
+    assert (channel.sent, tutor.asked) == ([("42", "may I?")], [])
+    assert (await store.counts())["inbox.held"] == 2
+    await ask(store, 3, text="/agree")
+    await ask(store, 4)
+    await settle(made, store)
+    assert [text for _, text in channel.sent[1:]] == ["done /agree", "Re: q1", "Re: q2", "Re: q4"]
+    assert tutor.asked == ["q1", "q2", "q4"]
+
+
+async def test_nothing_of_a_held_question_is_logged(store: Store) -> None:
+    made = worker(store, AskingTutor(), MemoryChannel(asks_consent=True))
+    await made.drain(await ask(store, 1))
+    assert await store.answers() == []
+
+
+async def test_where_a_page_asks_nobody_else_does(store: Store) -> None:
+    channel = MemoryChannel()
+    await worker(store, AskingTutor(), channel).drain(await ask(store, 1))
+    assert channel.sent == [("42", "Re: q1")]
+
+
+async def test_withdrawing_erases_what_waited(store: Store) -> None:
+    channel = MemoryChannel(asks_consent=True)
+    made = worker(store, AskingTutor(), channel)
+    await ask(store, 1)
+    await ask(store, 2, text="/stop")
+    await settle(made, store)
+    assert [text for _, text in channel.sent] == ["may I?", "done /stop"]
+    assert "inbox.held" not in await store.counts()
+    async with store.reading() as session:
+        assert set(await session.scalars(select(InboxMessage.text))) == {"", "/stop"}
+
+
+async def test_forgetting_erases_every_word_and_the_address_after_the_reply(store: Store) -> None:
+    channel = MemoryChannel()
+    made = worker(store, AskingTutor(), channel)
+    for number, text in enumerate(["q1", "/forget", "q3"]):
+        await ask(store, number, text=text)
+    await settle(made, store)
+    assert [text for _, text in channel.sent] == ["Re: q1", "done /forget", "Re: q3"]
+    async with store.reading() as session:
+        old, new = (await session.scalars(select(Conversation).order_by(Conversation.id))).all()
+        kept = [
+            set(await session.scalars(select(column).where(owner == old.id)))
+            for column, owner in (
+                (InboxMessage.text, InboxMessage.conversation_id),
+                (OutboxPart.text, OutboxPart.conversation_id),
+                (StoredAnswer.question, StoredAnswer.conversation_id),
+                (StoredAnswer.text, StoredAnswer.conversation_id),
+            )
+        ]
+    assert kept == [{""}] * 4
+    assert old.address.startswith("forgotten-")
+    assert (new.address, (await store.counts())["inbox.answered"]) == ("42", 3)
+
+
+async def test_a_student_who_blocked_us_is_left_alone_until_writing_again(store: Store) -> None:
+    channel = MemoryChannel(failures=[Unreachable("blocked", code="403")])
+    made = worker(store, EchoTutor(), channel)
+    for number in (1, 2):
+        await ask(store, number)
+    await settle(made, store)
+    counts = await store.counts()
+    assert channel.sent == []
+    assert (counts["outbox.failed"], counts["inbox.buried"]) == (1, 1)
+    assert "incidents.open" not in counts
+    await ask(store, 3)
+    await settle(made, store)
+    assert channel.sent == [("42", "Re: q3")]
+
+
+async def test_without_buttons_a_number_picks_what_was_offered_last(store: Store) -> None:
+    channel = MemoryChannel(asks_consent=True, has_buttons=False)
+    made = worker(store, AskingTutor(), channel)
+    await ask(store, 1)
+    await settle(made, store)
+    await ask(store, 2, text="1")
+    await settle(made, store)
+    assert [text for _, text in channel.sent] == ["may I?", "done /agree", "Re: q1"]
+    await ask(store, 3, text="2")  # the second thumb under the answer
+    await settle(made, store)
+    (rated,) = [answer for answer in await store.answers() if answer.question == "q1"]
+    assert rated.rating == -1
+
+
+async def test_a_thumb_is_shown_on_the_answer_or_thanked_for(store: Store) -> None:
+    for marks in (True, False):
+        channel = MemoryChannel(name=f"memory{marks}", marks=marks)
+        made = worker(store, EchoTutor(), channel)
+        await store.accept(Inbound(channel.name, "1", "42", Kind.TEXT, "q"))
+        await settle(made, store)
+        await store.accept(Inbound(channel.name, "2", "42", Kind.FEEDBACK, "up"))
+        await settle(made, store)
+        ((provider_id, command),) = channel.marked
+        assert provider_id == f"{channel.name}-1"
+        assert command.startswith("/rate up ")
+        assert [text for _, text in channel.sent[1:]] == ([] if marks else ["<feedback_up>"])
+
+
+class Clockwork:
+    """Lets `first` questions pass, then asks for a wait of one fiftieth of a second before each."""
+
+    def __init__(self, first: int) -> None:
+        self.left, self.told = first, 0
+
+    async def wait(self, conversation: str) -> float:
+        self.left -= 1
+        if self.left < 0:
+            self.left = 1
+            return 0.02
+        return 0.0
+
+    async def say_so(self, conversation: str) -> bool:
+        self.told += 1
+        return self.told == 1
+
+
+async def test_who_asks_too_fast_waits_is_told_once_and_loses_nothing(store: Store) -> None:
+    tutor, channel, pace = EchoTutor(), MemoryChannel(asks_consent=True), Clockwork(2)
+    made = Worker(store, tutor, {"memory": channel}, MemoryLive(), patience=QUICK, concurrency=4, pace=pace)
+    for number in range(6):
+        await ask(store, number)
+    async with sweeping(made):
+        await until(lambda: len(channel.sent) == 7)
+    assert [text for _, text in channel.sent if text != "<one_by_one>"] == [f"Re: q{number}" for number in range(6)]
+    assert channel.sent[2] == ("42", "<one_by_one>")
+    assert pace.told > 1
+
+
+async def test_a_sweeper_that_breaks_while_it_is_stopped_stops(store: Store) -> None:
+    made = worker(store, EchoTutor(), MemoryChannel())
+
+    async def breaking(conversation_id: int) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise OSError("the database is locked")
+
+    await store.accept(Inbound("memory", "a", "42", Kind.TEXT, "q"))
+    made.kick = breaking
+    sweeping = asyncio.create_task(made.sweep())
+    await asyncio.sleep(0.2)
+    sweeping.cancel()
+    await asyncio.wait({sweeping}, timeout=5)
+    assert sweeping.done()
+    sweeping.exception()

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from argon2 import PasswordHasher
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, expect
 from playwright.async_api import Route as Exchange
 
 from bot.ports import Answer, Route
 from bot.store import Store
-from tests.served import PHOTOSYNTHESIS, WRITTEN, School, serving
-from tests.servers import CHROMIUM, CHROMIUM_FLAGS, NO_CHROMIUM
+from tests.browser.usability import fits, usable, usable_on_every_size
+from tests.browsing import complaints, on_a_phone
+from tests.served import PHOTOSYNTHESIS, WRITTEN, School
 
-expect.set_options(timeout=20_000)  # a busy machine is not a broken page
-PHONE = {"width": 360, "height": 740}
 PLACE = "Science, Class 7 · Photosynthesis, How Plants Make Food · page 2"
 CAUTIOUS = replace(WRITTEN, confidence=0.3, caution="I'm not very sure. Please verify with your teacher!")
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
@@ -35,22 +31,8 @@ async def school(store: Store) -> AsyncIterator[School]:
 
 
 @pytest.fixture
-async def address(school: School) -> AsyncIterator[str]:
-    async with serving(school.app()) as served:
-        yield served
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*CHROMIUM_FLAGS])
-        yield browser
-        await browser.close()
-
-
-@pytest.fixture
 async def context(chromium: Browser, address: str) -> BrowserContext:
-    return await chromium.new_context(viewport=PHONE, base_url=address, reduced_motion="reduce")  # type: ignore[arg-type]
+    return await on_a_phone(chromium, address)
 
 
 @pytest.fixture
@@ -61,23 +43,9 @@ async def page(context: BrowserContext) -> Page:
     return opened
 
 
-def complaints(page: Page) -> list[str]:
-    """What the browser's console complains of from now on: script errors, blocked content, failed loads."""
-    heard: list[str] = []
-    page.on("console", lambda message: heard.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: heard.append(str(error)))
-    return heard
-
-
 async def ask(page: Page, question: str) -> None:
     await page.get_by_label("Your question").fill(question)
     await page.keyboard.press("Enter")
-
-
-async def fits(page: Page) -> bool:
-    """Whether nothing sticks out at the side."""
-    widths: Sequence[int] = await page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-    return widths[0] <= widths[1]
 
 
 # ---- a student ---------------------------------------------------------------------------------------------------
@@ -282,50 +250,6 @@ async def test_empty_and_far_too_long_questions_are_not_sent(school: School, pag
 
 # ---- for everybody -----------------------------------------------------------------------------------------------
 
-CONTROLS = {"button", "combobox", "textbox", "link", "DisclosureTriangle"}
-SMALL_TARGETS = """() => [...document.querySelectorAll("button, select, textarea, input:not([type=hidden]), summary")]
-  .filter(e => e.checkVisibility()).filter(e => e.getBoundingClientRect().height < 44)
-  .map(e => e.outerHTML.slice(0, 80))"""
-FAINT_TEXTS = """() => {
-  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const rgba = (color) => {
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
-  };
-  const light = (color) => {
-    const linear = (v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
-    const [r, g, b] = rgba(color).map(v => linear(v / 255));
-    return .2126 * r + .7152 * g + .0722 * b;
-  };
-  const ground = (e) => { while (rgba(getComputedStyle(e).backgroundColor)[3] < 255) e = e.parentElement; return e; };
-  const faint = [];
-  for (const e of document.querySelectorAll("body *")) {
-    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
-    if (!own || !e.checkVisibility()) continue;
-    const a = light(getComputedStyle(e).color), b = light(getComputedStyle(ground(e)).backgroundColor);
-    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
-    if (ratio < 4.5) faint.push(`${ratio.toFixed(2)} ${e.outerHTML.slice(0, 80)}`);
-  }
-  return faint;
-}"""
-
-
-async def nameless(page: Page) -> list[str]:
-    """Controls that a screen reader could not name."""
-    session = await page.context.new_cdp_session(page)
-    tree = await session.send("Accessibility.getFullAXTree")
-    await session.detach()
-    controls = [node for node in tree["nodes"] if node.get("role", {}).get("value") in CONTROLS]
-    assert controls
-    return [node["role"]["value"] for node in controls if not node.get("name", {}).get("value")]
-
-
-async def usable(page: Page) -> None:
-    assert await nameless(page) == []
-    assert await page.evaluate(SMALL_TARGETS) == []
-    assert await page.evaluate(FAINT_TEXTS) == []
-    assert await fits(page)
-
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_page_is_named_legible_and_large_enough(school: School, page: Page, scheme: str) -> None:
@@ -342,12 +266,6 @@ async def test_page_is_named_legible_and_large_enough(school: School, page: Page
     await page.get_by_role("button", name="Helpful", exact=True).first.click()
     await expect(page.locator(".thanks:visible").first).to_have_text("Thank you!")
     await usable_on_every_size(page)
-
-
-async def usable_on_every_size(page: Page) -> None:
-    for width, height in ((320, 568), (360, 740), (1280, 800)):
-        await page.set_viewport_size({"width": width, "height": height})
-        await usable(page)
 
 
 # ---- a teacher ---------------------------------------------------------------------------------------------------

@@ -8,18 +8,17 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.end_to_end.conftest import Service
-from tests.servers import CHROMIUM, CHROMIUM_FLAGS, NO_CHROMIUM
+from tests.servers import CHROMIUM_FLAGS, chromium
+from tests.service import Service
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 def test_a_question_asked_on_the_page_is_answered_with_its_source(home: Path, processes: ExitStack) -> None:
     service = Service(home)
     processes.callback(service.stop)
     service.start()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*CHROMIUM_FLAGS])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=[*CHROMIUM_FLAGS])
         page = browser.new_page(viewport={"width": 360, "height": 740})
         page.goto(service.url)
         page.get_by_role("textbox").fill("What is photosynthesis?")

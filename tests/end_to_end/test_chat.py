@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.end_to_end.conftest import SAHPATHI, environment
+from tests.service import SAHPATHI, environment
 
 TYPED = """\
 /help

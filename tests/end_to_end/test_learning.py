@@ -11,7 +11,7 @@ from pathlib import Path
 from bot.compose import opened_store
 from bot.settings import Settings
 from inference.adapters import Shelf
-from tests.end_to_end.conftest import SAHPATHI, Service, environment
+from tests.service import SAHPATHI, Service, environment
 
 QUESTIONS = ("What is photosynthesis?", "What is chlorophyll?", "What is a cell?", "What is force?", "What is an echo?")
 QUICK = """\

@@ -14,7 +14,7 @@ from rag.embed import Embedder, Vectors
 from rag.errors import EmbeddingMismatch, IndexInUse, IndexUnavailable
 from rag.index import PREFIX, Index, fingerprint
 from rag.passage import Passage
-from tests.servers import chroma_server
+from tests.servers import ChromaServer
 
 MakePassage = Callable[..., Passage]
 
@@ -45,8 +45,8 @@ def pages(index: Index, vector: Vectors, k: int, where: dict[str, str | int] | N
     return [known[id_] for id_ in index.query(vector, k, where)]
 
 
-def threshold(index: Index) -> float | None:
-    return index.found_at
+def calibration(index: Index) -> str:
+    return index.calibration
 
 
 def asked(embedder: Embedder, question: str) -> Vectors:
@@ -185,19 +185,19 @@ def test_a_threshold_outlives_a_build_and_not_a_change_of_model(
 ) -> None:
     index = Index.embedded(tmp_path)
     with pytest.raises(ValueError, match="nothing is indexed"):
-        index.calibrate(0.5)
+        index.calibrate("{}")
     index.build(few, embedder)
-    assert threshold(index) is None
-    index.calibrate(0.61)
+    assert calibration(index) == ""
+    index.calibrate("fitted")
     index.close()
     index = Index.embedded(tmp_path)
-    assert threshold(index) == 0.61
+    assert calibration(index) == "fitted"
     index.build(few[:2], embedder)
-    assert threshold(index) == 0.61
+    assert calibration(index) == "fitted"
     other = Watched(embedder)
     other.name = "another-model"
     index.build(few, other)
-    assert threshold(index) is None
+    assert calibration(index) == ""
     assert len(other.embedded) == 3 + 5
     index.close()
 
@@ -250,8 +250,8 @@ def test_this_process_cannot_open_it_twice_either(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with chroma_server(tmp_path_factory.mktemp("server")) as url:
-        yield url
+    with ChromaServer(tmp_path_factory.mktemp("server")) as chroma:
+        yield chroma.url
 
 
 def test_two_clients_of_a_server_see_one_index(

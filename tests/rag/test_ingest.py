@@ -94,7 +94,7 @@ def test_bytes_that_are_not_utf_8_are_located(tmp_path: Path) -> None:
 
 
 def test_another_format_and_a_missing_file_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(TextbookError, match="format is not read"):
+    with pytest.raises(TextbookError, match="only Markdown is read"):
         read_textbook(write(tmp_path, "x", "book.pages"))
     with pytest.raises(TextbookError, match="cannot be read"):
         read_textbook(tmp_path / "nowhere.md")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rag.answerable import Answerable
 from rag.embed import Vectors
 from rag.errors import EmbeddingMismatch, IndexInUse
 from rag.library import Library
@@ -46,7 +47,8 @@ def books(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def library(tmp_path: Path) -> AsyncIterator[Library]:
-    opened = await Library.open(tmp_path / "index")
+    shipped = Answerable.load(Path(__file__).parents[2] / "data" / "retrieval" / "answerable.json")
+    opened = await Library.open(tmp_path / "index", answerable=shipped)
     yield opened
     await opened.close()
 

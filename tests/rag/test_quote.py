@@ -5,10 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
+from rag.answerable import UNFITTED
 from rag.embed import Embedder
 from rag.ground import Grounding
 from rag.index import Index
 from rag.passage import Passage, Quote
+from rag.question import plain
 from rag.quote import DANGLING
 from rag.retrieve import Retriever
 from rag.sentences import split
@@ -46,7 +48,11 @@ def quotes(index: Index, embedder: Embedder) -> dict[str, Quote]:
     made = {}
     for question in QUESTIONS:
         vector = embedder.embed([question])[0]
-        quote = grounding.quote(question, retriever.retrieve(retriever.read(question), vector).passages, vector)
+        quote = grounding.quote(
+            retriever.read(question),
+            retriever.retrieve(retriever.read(question), vector, answerable=UNFITTED).passages,
+            vector,
+        )
         assert quote is not None, question
         made[question] = quote
     return made
@@ -98,14 +104,14 @@ def grounding(embedder: Embedder) -> Grounding:
 
 def test_a_sentence_that_leans_on_another_brings_it_along(grounding: Grounding, make_passage: MakePassage) -> None:
     held = [make_passage("Cotton is a soft fibre. It grows around the seeds of the cotton plant.\nJute is strong.")]
-    quote = grounding.quote("Where does cotton grow on the plant, around seeds?", held)
+    quote = grounding.quote(plain("Where does cotton grow on the plant, around seeds?"), held)
     assert quote is not None
     assert quote.text == "Cotton is a soft fibre. It grows around the seeds of the cotton plant."
 
 
 def test_a_paragraph_does_not_lean_on_the_one_before(grounding: Grounding, make_passage: MakePassage) -> None:
     held = [make_passage("Jute is strong.\nIt grows around the seeds of the cotton plant.")]
-    quote = grounding.quote("What grows around the seeds of the cotton plant?", held)
+    quote = grounding.quote(plain("What grows around the seeds of the cotton plant?"), held)
     assert quote is None or "It grows" not in quote.text
 
 
@@ -116,7 +122,7 @@ def test_questions_rows_and_introductions_are_not_quoted(grounding: Grounding, m
             "Litmus turns red in acid.\nThese are the colours of litmus in acid:"
         )
     ]
-    quote = grounding.quote("What colour is litmus in acid?", held)
+    quote = grounding.quote(plain("What colour is litmus in acid?"), held)
     assert quote is not None
     assert quote.text == "Litmus turns red in acid."
 
@@ -127,11 +133,11 @@ def test_a_worked_example_is_quoted_whole(grounding: Grounding, make_passage: Ma
         "So 35/100 × 800 = 35 × 8 = 280. So 280 pupils play cricket."
     )
     held = [make_passage(f"Percent means out of a hundred.\n{example}")]
-    quote = grounding.quote("Find 35% of 800", held)
+    quote = grounding.quote(plain("Find 35% of 800"), held)
     assert quote is not None
     assert quote.text == example
 
 
 def test_nothing_close_means_no_quote(grounding: Grounding, make_passage: MakePassage) -> None:
-    assert grounding.quote("Who won the cricket world cup?", [make_passage("Ice melts at 0 °C.")]) is None
-    assert grounding.quote("What is ice?", []) is None
+    assert grounding.quote(plain("Who won the cricket world cup?"), [make_passage("Ice melts at 0 °C.")]) is None
+    assert grounding.quote(plain("What is ice?"), []) is None

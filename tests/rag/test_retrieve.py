@@ -7,20 +7,23 @@ from typing import Any
 
 import pytest
 
+from rag.answerable import UNFITTED, Answerable
 from rag.embed import Embedder
 from rag.index import Index
 from rag.passage import Passage, Retrieval
-from rag.retrieve import FOUND_AT, Retriever, Scope
+from rag.retrieve import Retriever, Scope
 
 MakePassage = Callable[..., Passage]
 Ask = Callable[..., Retrieval]
 
 ANYONE = Scope()
+ANSWERABLE = Answerable.load(Path(__file__).parents[2] / "data" / "retrieval" / "answerable.json")
 
 
 def find(retriever: Retriever, embedder: Embedder, question: str, scope: Scope, **options: Any) -> Retrieval:
     read = retriever.read(question)
-    return retriever.retrieve(read, embedder.embed([read.english])[0], scope, **options)
+    given = {"answerable": ANSWERABLE} | options
+    return retriever.retrieve(read, embedder.embed([read.english])[0], scope, **given)
 
 
 @pytest.fixture
@@ -53,7 +56,8 @@ def test_the_page_is_found(ask: Ask, question: str, book: str, page: int) -> Non
     found = ask(question)
     assert (book, page) in [(passage.book, passage.page) for passage in found.passages]
     assert found.passages[0].book == book
-    assert all(FOUND_AT <= passage.score <= 1.0 for passage in found.passages)
+    assert all(0.0 < passage.score <= 1.0 for passage in found.passages)
+    assert ANSWERABLE.threshold <= found.confidence <= 1.0
     assert len(found.passages) <= 3
 
 
@@ -97,9 +101,10 @@ def test_one_passage_can_be_asked_for(ask: Ask) -> None:
     assert len(ask("What is photosynthesis?", k=1).passages) == 1
 
 
-def test_the_threshold_is_an_argument(ask: Ask) -> None:
-    assert ask("What is photosynthesis?", found_at=1.01).passages == ()
-    assert len(ask("Who won the cricket world cup in 2011?", found_at=0.0).passages) == 3
+def test_what_decides_is_an_argument(ask: Ask) -> None:
+    never = dataclasses.replace(ANSWERABLE, threshold=1.01)
+    assert ask("What is photosynthesis?", answerable=never).passages == ()
+    assert ask("Who won the cricket world cup in 2011?", answerable=UNFITTED).passages != ()
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
-from rag.passage import Passage
+from rag.passage import Passage, Retrieval
 from rag.retrieve import Side
 from training.data import UNANSWERABLE, Example
-from training.evals.retrieval import abstention, fitted, measure
+from training.evals.retrieval import abstention, at, measure
 
 
 def passage(page: int, score: float, book: str = "Science, Class 7") -> Passage:
@@ -22,15 +20,15 @@ EXAMPLES = [
     asked("first"),
     asked("third", asked="sms"),
     asked("never", asked="hinglish"),
-    asked("elsewhere", page=9, also=(2,)),
+    asked("elsewhere", page=9, also=(("Science, Class 7", 2),)),
     asked("far", None, kind=UNANSWERABLE, distance="far"),
     asked("near", None, kind=UNANSWERABLE, distance="near"),
 ]
 
 
-async def rank(question: str, side: Side) -> Sequence[Passage]:
+async def rank(question: str, side: Side) -> Retrieval:
     """Page 2 comes first, or third after a page that is found twice; a book of another title never counts."""
-    return {
+    passages = {
         "first": [passage(2, 0.9), passage(3, 0.8)],
         "elsewhere": [passage(2, 0.9)],
         "third": [passage(4, 0.8), passage(4, 0.7), passage(5, 0.6), passage(2, 0.5)],
@@ -38,6 +36,7 @@ async def rank(question: str, side: Side) -> Sequence[Passage]:
         "far": [passage(1, 0.1)],
         "near": [passage(1, 0.6)],
     }[question]
+    return Retrieval(tuple(passages), confidence=passages[0].score)
 
 
 async def test_a_page_counts_once_however_many_passages_it_has() -> None:
@@ -53,11 +52,14 @@ async def test_a_page_counts_once_however_many_passages_it_has() -> None:
     assert [example.question for example in report.missed] == ["never"]
 
 
-async def test_the_threshold_recognises_most_at_the_refusals_that_are_allowed() -> None:
+async def test_the_curve_tells_what_each_threshold_does() -> None:
     curve = (await measure(EXAMPLES, rank)).curve
-    strict = fitted(curve, refused=0.0)
-    assert (strict.recognised, strict.far, strict.near, strict.refused) == (1.0, 1.0, 1.0, 0.0)
-    assert 0.6 < strict.threshold <= 0.7
+    assert [(point.recognised, point.refused) for point in curve] == [
+        (0.0, 0.0), (0.5, 0.0), (1.0, 0.0), (1.0, 0.25), (1.0, 0.5), (1.0, 1.0),
+    ]  # fmt: skip
+    here = at(curve, 0.65)
+    assert (here.recognised, here.near, here.far, here.refused) == (1.0, 1.0, 1.0, 0.0)
+    assert at(curve, 0.0).recognised == 0.0
 
 
 async def test_questions_without_a_page_cannot_be_measured() -> None:
@@ -67,5 +69,3 @@ async def test_questions_without_a_page_cannot_be_measured() -> None:
 
 def test_no_out_of_book_questions_give_no_curve() -> None:
     assert abstention([]) == ()
-    with pytest.raises(ValueError, match="no out-of-book"):
-        fitted(())

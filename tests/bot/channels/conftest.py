@@ -1,74 +1,85 @@
-"""The providers' stand-ins and the recorded payloads."""
+"""The providers as the simulator plays them, and the channels that talk to it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from bot.channels.cloud import CloudChannel
 from bot.channels.telegram import TelegramChannel
 from bot.channels.whatsapp import WhatsAppChannel
-from tests.fakes import FakeTelegram, FakeTwilio
-
-PAYLOADS = Path(__file__).parents[2] / "payloads"
-PUBLIC = "https://tutor.school.example"
-SENDER = "whatsapp:+14155238886"
-
-Payload = Callable[[str], dict[str, Any]]
-
-
-@pytest.fixture
-def payload() -> Payload:
-    """Reads tests/payloads/<name>.json."""
-
-    def read(name: str) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads((PAYLOADS / f"{name}.json").read_text(encoding="utf-8"))
-        return content
-
-    return read
+from tests.bot.channels.simulated import ASHA, ASHA_PHONE, BOT, PUBLIC, cloud_of, confirmed, telegram_of, whatsapp_of
+from tests.bot.simulator.driver import Driver, Webhooks, driven
 
 
 @pytest.fixture(scope="session")
-def running_bot_api() -> Iterator[FakeTelegram]:
-    with FakeTelegram() as server:
+def running_service() -> Iterator[Webhooks]:
+    with Webhooks() as server:
         yield server
 
 
-@pytest.fixture
-def bot_api(running_bot_api: FakeTelegram) -> FakeTelegram:
-    """The Bot API, with nothing in its memory."""
-    running_bot_api.reset()
-    return running_bot_api
+@pytest.fixture(scope="session")
+def running_providers(running_service: Webhooks) -> Iterator[Driver]:
+    with driven(running_service.url, PUBLIC, telegram=BOT) as driver:
+        yield driver
 
 
 @pytest.fixture
-async def telegram(bot_api: FakeTelegram) -> AsyncIterator[TelegramChannel]:
-    """A polling channel with little patience."""
-    channel = TelegramChannel(bot_api.token, secret="s3cret-Token", api_base=bot_api.url, timeout=2.0, backoff=0.01)
+def providers(running_providers: Driver, running_service: Webhooks) -> Driver:
+    """The providers, with nothing in their memory, nor in that of the webhooks they call."""
+    running_providers.reset()
+    running_service.reset()
+    return running_providers
+
+
+@pytest.fixture
+def service(providers: Driver, running_service: Webhooks) -> Webhooks:
+    """What the providers call."""
+    return running_service
+
+
+@pytest.fixture
+def bot_api(providers: Driver) -> Driver:
+    return providers
+
+
+@pytest.fixture
+def asha(bot_api: Driver) -> str:
+    """A student who may be written to: she has opened the chat, and the bot knows."""
+    bot_api.say("telegram", ASHA, "/start", name="Asha")
+    confirmed(bot_api)
+    return ASHA
+
+
+@pytest.fixture
+async def telegram(bot_api: Driver) -> AsyncIterator[TelegramChannel]:
+    channel = telegram_of(bot_api)
     yield channel
     await channel.close()
 
 
-@pytest.fixture(scope="session")
-def running_twilio_api() -> Iterator[FakeTwilio]:
-    with FakeTwilio() as server:
-        yield server
+@pytest.fixture
+def twilio_api(providers: Driver) -> Driver:
+    """Twilio, with a student who has just written."""
+    providers.say("twilio", ASHA_PHONE, "hello", name="Asha")
+    return providers
 
 
 @pytest.fixture
-def twilio_api(running_twilio_api: FakeTwilio) -> FakeTwilio:
-    """Twilio, with nothing in its memory."""
-    running_twilio_api.reset()
-    return running_twilio_api
+async def whatsapp(providers: Driver) -> AsyncIterator[WhatsAppChannel]:
+    channel = whatsapp_of(providers)
+    yield channel
+    await channel.close()
 
 
 @pytest.fixture
-async def whatsapp(twilio_api: FakeTwilio) -> AsyncIterator[WhatsAppChannel]:
-    channel = WhatsAppChannel(
-        twilio_api.account_sid, twilio_api.auth_token, SENDER, public_url=PUBLIC, api_base=twilio_api.url, timeout=2.0
-    )
+def meta(providers: Driver) -> Driver:
+    return providers
+
+
+@pytest.fixture
+async def cloud(providers: Driver) -> AsyncIterator[CloudChannel]:
+    channel = cloud_of(providers)
     yield channel
     await channel.close()

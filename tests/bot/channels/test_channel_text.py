@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.channels.text import storable, thumb
+from bot.channels.text import storable
 
 
 @given(st.text(alphabet=st.characters(), max_size=60))
@@ -21,18 +20,3 @@ def test_ordinary_text_is_not_touched(text: str) -> None:
 
 def test_lone_surrogates_become_replacement_signs() -> None:
     assert storable("a\ud83db\0c") == "a\ufffdbc"
-
-
-@pytest.mark.parametrize("text", ["👍", " 👍🏿 ", "👍👍🏽", "👍\ufe0f"])
-def test_thumb_up(text: str) -> None:
-    assert thumb(text) == "up"
-
-
-@pytest.mark.parametrize("text", ["👎", "👎🏻👎"])
-def test_thumb_down(text: str) -> None:
-    assert thumb(text) == "down"
-
-
-@pytest.mark.parametrize("text", ["", "1", "2", "👍👎", "👍 thanks", "good", "✋"])
-def test_neither(text: str) -> None:
-    assert thumb(text) is None

@@ -153,3 +153,13 @@ def test_doctor_says_what_is_off_and_how_to_switch_it_on(tmp_path: Path) -> None
 
 def test_promoting_an_unknown_adapter_is_refused(tmp_path: Path) -> None:
     assert "adapters list" in refused(sahpathi(tmp_path, "adapters", "promote", "general-000000000000"))
+
+
+def test_what_was_not_delivered_is_listed_and_retried_by_name(tmp_path: Path) -> None:
+    result = sahpathi(tmp_path, "undelivered", "list")
+    assert result.returncode == 0, result.stderr
+    assert "Everything was answered and delivered." in result.stdout
+    assert json.loads(sahpathi(tmp_path, "undelivered", "list", "--json").stdout) == []
+    assert "undelivered list" in refused(sahpathi(tmp_path, "undelivered", "retry"))
+    assert "undelivered list" in refused(sahpathi(tmp_path, "undelivered", "retry", "7"))
+    assert "nothing to try again" in sahpathi(tmp_path, "undelivered", "retry", "--all").stdout

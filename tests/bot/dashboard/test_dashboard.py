@@ -3,72 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+import uuid
 from dataclasses import replace
 
 import httpx
 import pytest
-from argon2 import PasswordHasher
 from fastapi import FastAPI
 from sqlalchemy import delete, update
 
 from bot.dashboard import views
 from bot.dashboard.auth import COOKIE, LIFETIME
-from bot.dashboard.routes import routes
 from bot.ports import Answer, Inbound, Kind, Route
 from bot.store import Store
 from bot.tables import StoredAnswer, User
-from tests.served import SECRET, WRITTEN
-
-NAME, PASSWORD = "meera", "rain on a tin roof"
-HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)  # quick, for many sign-ins
-ORIGIN = "http://school"
-
-
-def service(store: Store, *, https: bool = False) -> FastAPI:
-    app = FastAPI()
-    app.include_router(routes(store=store, secret=SECRET, public_https=https))
-    return app
-
-
-def visitor(app: FastAPI, *, address: str = "192.0.2.7", cookie: str | None = None) -> httpx.AsyncClient:
-    """A browser of its own at `address`, which may bring a session cookie along."""
-    transport = httpx.ASGITransport(app, client=(address, 5000))
-    cookies = {COOKIE: cookie} if cookie is not None else {}
-    return httpx.AsyncClient(transport=transport, base_url=ORIGIN, follow_redirects=True, cookies=cookies)
-
-
-@pytest.fixture
-async def app(store: Store) -> FastAPI:
-    """The dashboard of a school with one teacher."""
-    await store.add_user(NAME, HASH, "teacher")
-    return service(store)
-
-
-@pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A browser, not signed in."""
-    async with visitor(app) as made:
-        yield made
-
-
-@pytest.fixture
-async def teacher(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    """The same browser, signed in."""
-    assert "Answers" in (await sign_in(client)).text
-    return client
-
-
-def token(html: str) -> str:
-    found = re.search(r'name="token" value="(\w+)"', html)
-    assert found is not None
-    return found[1]
-
-
-async def sign_in(client: httpx.AsyncClient, name: str = NAME, password: str = PASSWORD) -> httpx.Response:
-    page = await client.get("/dashboard/sign-in")
-    form = {"token": token(page.text), "name": name, "password": password}
-    return await client.post("/dashboard/sign-in", data=form)
+from tests.bot.dashboard.visiting import HASH, NAME, ORIGIN, PASSWORD, service, sign_in, token, visitor
+from tests.served import WRITTEN
 
 
 async def log(store: Store, question: str, answer: Answer = WRITTEN) -> str:
@@ -78,7 +27,8 @@ async def log(store: Store, question: str, answer: Answer = WRITTEN) -> str:
     work = await store.next_message(accepted.conversation_id)
     assert lease is not None
     assert work is not None
-    answer_id = await store.commit_answer(work, accepted.conversation_id, lease, answer, [], feedback=False)
+    answer_id = uuid.uuid4().hex
+    await store.commit_answer(work, accepted.conversation_id, lease, answer_id, answer, [])
     await store.release(accepted.conversation_id, lease)
     return answer_id
 
@@ -165,10 +115,10 @@ async def test_made_up_cookies_are_worth_nothing(app: FastAPI, tampered: str) ->
 async def test_a_new_password_or_a_removed_user_ends_the_session(teacher: httpx.AsyncClient, store: Store) -> None:
     for change in (update(User).values(password="another hash"), delete(User)):
         assert (await sign_in(teacher)).url.path == "/dashboard"
-        async with store._write() as session:  # the store has no verb for this yet
+        async with store.writing() as session:  # the store has no verb for this yet
             await session.execute(change)
         assert (await teacher.get("/dashboard")).url.path == "/dashboard/sign-in"
-        async with store._write() as session:
+        async with store.writing() as session:
             await session.execute(delete(User))
         await store.add_user(NAME, HASH, "teacher")
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,19 +12,18 @@ from fastapi import FastAPI
 
 from bot.channels.telegram import TelegramChannel
 from bot.channels.whatsapp import WhatsAppChannel
-from bot.ports import DeliveryState, Inbound, Kind, StatusUpdate
-from bot.web.webhooks import LARGEST_BODY, TELEGRAM, WHATSAPP, WHATSAPP_STATUS, routes
-from tests.fakes import FakeTelegram, FakeTwilio
+from bot.choices import thumbs
+from bot.ports import DeliveryState, Inbound, Kind, Outgoing, StatusUpdate
+from bot.web.webhooks import LARGEST_BODY, TELEGRAM, WHATSAPP, WHATSAPP_STATUS, Intake, routes
+from tests.bot.channels.simulated import ASHA, BOT, confirmed, telegram_of
+from tests.bot.simulator.driver import Driver, driven
+from tests.payloads.recorded import Json, payload
+from tests.signing import twilio_signature
 
 PUBLIC = "https://tutor.school.example/study"  # behind a proxy that adds a prefix
-PAYLOADS = Path(__file__).parents[2] / "payloads"
+TOKEN = "an-auth-token-of-this-test"
 SECRET = {"X-Telegram-Bot-Api-Secret-Token": "s3cret"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-def payload(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((PAYLOADS / f"{name}.json").read_text(encoding="utf-8"))
-    return content
 
 
 @dataclass
@@ -57,44 +55,43 @@ def inbox() -> Inbox:
 
 
 @pytest.fixture(scope="module")
-def bot_api() -> Iterator[FakeTelegram]:
-    with FakeTelegram() as server:
-        yield server
+def running_bot_api() -> Iterator[Driver]:
+    with driven("http://127.0.0.1:9", PUBLIC, telegram=BOT) as driver:
+        yield driver
 
 
 @pytest.fixture
-async def telegram(bot_api: FakeTelegram) -> AsyncIterator[TelegramChannel]:
-    bot_api.reset()
-    channel = TelegramChannel(bot_api.token, secret="s3cret", api_base=bot_api.url, public_url=PUBLIC)
+def bot_api(running_bot_api: Driver) -> Driver:
+    """The Bot API, with nothing in its memory."""
+    running_bot_api.reset()
+    return running_bot_api
+
+
+@pytest.fixture
+async def telegram(bot_api: Driver) -> AsyncIterator[TelegramChannel]:
+    channel = telegram_of(bot_api, secret="s3cret", public_url=PUBLIC)
     yield channel
     await channel.close()
 
 
 @pytest.fixture
-def twilio() -> FakeTwilio:
-    """Only signs here; the server is not started."""
-    return FakeTwilio()
-
-
-@pytest.fixture
-async def http(inbox: Inbox, telegram: TelegramChannel, twilio: FakeTwilio) -> AsyncIterator[httpx.AsyncClient]:
-    whatsapp = WhatsAppChannel(twilio.account_sid, twilio.auth_token, "whatsapp:+14155238886", public_url=PUBLIC)
+async def http(inbox: Inbox, telegram: TelegramChannel) -> AsyncIterator[httpx.AsyncClient]:
+    whatsapp = WhatsAppChannel("AC" + "0" * 32, TOKEN, "whatsapp:+14155238886", public_url=PUBLIC)
     async with client(inbox, telegram=telegram, whatsapp=whatsapp) as opened:
         yield opened
 
 
 def client(inbox: Inbox, **channels: Any) -> httpx.AsyncClient:
     app = FastAPI()
-    app.include_router(routes(accept=inbox.accept, status=inbox.status, unknown=inbox.count, **channels))
+    app.include_router(routes(Intake(inbox.accept, inbox.status, inbox.count), **({"cloud": None} | channels)))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://10.0.0.7:8000")
 
 
-async def post_signed(
-    http: httpx.AsyncClient, twilio: FakeTwilio, fields: list[tuple[str, str]], path: str = WHATSAPP
-) -> httpx.Response:
+async def post_signed(http: httpx.AsyncClient, fields: list[tuple[str, str]], path: str = WHATSAPP) -> httpx.Response:
     """As Twilio posts to the public address, and the proxy passes on to ours."""
-    headers = {"X-Twilio-Signature": twilio.sign(PUBLIC + path, fields), "X-Forwarded-Host": "evil.example"} | FORM
+    signature = twilio_signature(TOKEN, PUBLIC + path, fields)
+    headers = {"X-Twilio-Signature": signature, "X-Forwarded-Host": "evil.example"} | FORM
     return await http.post(path, content=urlencode(fields), headers=headers)
 
 
@@ -115,17 +112,27 @@ async def test_a_forged_update_is_403(http: httpx.AsyncClient, inbox: Inbox, hea
     assert (inbox.messages, inbox.unknown) == ([], [])
 
 
+async def pressed(bot_api: Driver, telegram: TelegramChannel) -> Json:
+    """The update about a thumb under a message that was really sent."""
+    bot_api.say("telegram", ASHA, "hello")
+    sent = await telegram.send(Outgoing(1, ASHA, "Plants make food.", thumbs("ab" * 16)))
+    bot_api.say("telegram", ASHA, kind="press", message=sent, data=f"/rate up {'ab' * 16}")
+    return confirmed(bot_api)[-1]
+
+
 async def test_a_press_is_acknowledged_only_once_it_is_stored(
-    http: httpx.AsyncClient, inbox: Inbox, bot_api: FakeTelegram
+    http: httpx.AsyncClient, inbox: Inbox, bot_api: Driver, telegram: TelegramChannel
 ) -> None:
+    press = await pressed(bot_api, telegram)
     inbox.full = True
-    press = payload("telegram/callback_up")
     assert (await http.post(TELEGRAM, json=press, headers=SECRET)).status_code == 500
     assert bot_api.called("answerCallbackQuery") == []
     inbox.full = False
     assert (await http.post(TELEGRAM, json=press, headers=SECRET)).status_code == 200
-    assert len(bot_api.called("answerCallbackQuery")) == 1
-    assert [found.text for found in inbox.messages] == ["up"]
+    (call,) = bot_api.calls("answerCallbackQuery")
+    assert (call["parameters"]["callback_query_id"], call["status"]) == (press["callback_query"]["id"], 200)
+    assert [(found.text, found.answer_id) for found in inbox.messages] == [("up", "ab" * 16)]
+    assert bot_api.violations() == []
 
 
 @pytest.mark.parametrize(
@@ -154,21 +161,19 @@ async def test_a_group_waits_until_the_bot_knows_its_name(
 
 @pytest.mark.parametrize("name", ["text", "text_hindi", "voice", "empty"])
 async def test_a_message_is_stored_and_answered_with_empty_twiml(
-    http: httpx.AsyncClient, inbox: Inbox, twilio: FakeTwilio, name: str
+    http: httpx.AsyncClient, inbox: Inbox, name: str
 ) -> None:
     form = payload(f"whatsapp/{name}")
-    answer = await post_signed(http, twilio, list(form.items()))
+    answer = await post_signed(http, list(form.items()))
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("application/xml")
     assert answer.text.endswith("<Response/>")
     assert [found.provider_id for found in inbox.messages] == [form["MessageSid"]]
 
 
-async def test_repeated_and_empty_fields_reach_the_signature(
-    http: httpx.AsyncClient, inbox: Inbox, twilio: FakeTwilio
-) -> None:
+async def test_repeated_and_empty_fields_reach_the_signature(http: httpx.AsyncClient, inbox: Inbox) -> None:
     fields = [*payload("whatsapp/text").items(), ("Tag", "b"), ("Tag", ""), ("Tag", "a+b&c=d")]
-    assert (await post_signed(http, twilio, fields)).status_code == 200
+    assert (await post_signed(http, fields)).status_code == 200
     assert len(inbox.messages) == 1
 
 
@@ -180,37 +185,33 @@ async def test_a_forged_message_is_403(http: httpx.AsyncClient, inbox: Inbox, pa
     assert (inbox.messages, inbox.reports) == ([], [])
 
 
-async def test_a_signature_for_the_address_we_are_seen_at_is_403(
-    http: httpx.AsyncClient, inbox: Inbox, twilio: FakeTwilio
-) -> None:
+async def test_a_signature_for_the_address_we_are_seen_at_is_403(http: httpx.AsyncClient, inbox: Inbox) -> None:
     form = payload("whatsapp/text")
-    signature = twilio.sign(f"http://10.0.0.7:8000{WHATSAPP}", form.items())
+    signature = twilio_signature(TOKEN, f"http://10.0.0.7:8000{WHATSAPP}", form)
     answer = await http.post(WHATSAPP, data=form, headers={"X-Twilio-Signature": signature})
     assert answer.status_code == 403
     assert not inbox.messages
 
 
-async def test_an_unknown_message_is_200_and_counted(http: httpx.AsyncClient, inbox: Inbox, twilio: FakeTwilio) -> None:
-    answer = await post_signed(http, twilio, list(payload("whatsapp/sms").items()))
+async def test_an_unknown_message_is_200_and_counted(http: httpx.AsyncClient, inbox: Inbox) -> None:
+    answer = await post_signed(http, list(payload("whatsapp/sms").items()))
     assert answer.status_code == 200
     assert inbox.unknown == [("whatsapp", "not_whatsapp")]
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_a_report_is_applied(http: httpx.AsyncClient, inbox: Inbox, twilio: FakeTwilio, known: bool) -> None:
+async def test_a_report_is_applied(http: httpx.AsyncClient, inbox: Inbox, known: bool) -> None:
     inbox.known = known
     form = list(payload("whatsapp/status_undelivered").items())
-    answer = await post_signed(http, twilio, form, f"{WHATSAPP_STATUS}?part=42")
+    answer = await post_signed(http, form, f"{WHATSAPP_STATUS}?part=42")
     assert answer.status_code == 204
     (report,) = inbox.reports
     assert (report.outbox_id, report.state, report.code) == (42, DeliveryState.FAILED, "63016")
 
 
-async def test_a_report_that_changes_nothing_is_not_applied(
-    http: httpx.AsyncClient, inbox: Inbox, twilio: FakeTwilio
-) -> None:
+async def test_a_report_that_changes_nothing_is_not_applied(http: httpx.AsyncClient, inbox: Inbox) -> None:
     form = list(payload("whatsapp/status_queued").items())
-    assert (await post_signed(http, twilio, form, WHATSAPP_STATUS)).status_code == 204
+    assert (await post_signed(http, form, WHATSAPP_STATUS)).status_code == 204
     assert (inbox.reports, inbox.unknown) == ([], [])
 
 
@@ -255,9 +256,7 @@ async def test_the_largest_body_allowed_is_read(http: httpx.AsyncClient, inbox: 
     assert len(inbox.messages) == 1
 
 
-async def test_what_cannot_be_stored_is_500_so_that_it_comes_again(
-    http: httpx.AsyncClient, inbox: Inbox, twilio: FakeTwilio
-) -> None:
+async def test_what_cannot_be_stored_is_500_so_that_it_comes_again(http: httpx.AsyncClient, inbox: Inbox) -> None:
     inbox.full = True
     assert (await http.post(TELEGRAM, json=payload("telegram/text"), headers=SECRET)).status_code == 500
-    assert (await post_signed(http, twilio, list(payload("whatsapp/text").items()))).status_code == 500
+    assert (await post_signed(http, list(payload("whatsapp/text").items()))).status_code == 500
