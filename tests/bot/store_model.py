@@ -270,7 +270,7 @@ class Model(State):
         if report.outside_window:
             if (part.state, part.provider_id == report.provider_id) in ((SENDING, False), (DeliveryState.SENT, True)):
                 self._name(part, report.provider_id)
-                self._wait(part, report.code)
+                self._wait(part, f"OutsideWindow {report.code}")
             return
         self._name(part, report.provider_id)
         order = list(DeliveryState)
