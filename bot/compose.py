@@ -81,17 +81,12 @@ class Services:
     tutor: Tutor | None = None
     worker: Worker | None = None
     handlers: dict[str, Handler] = field(default_factory=dict)  # of the jobs that this process does for others
-    _kicks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def accept(self, inbound: Inbound) -> Accepted:
         """Store a message durably, and ask for it to be answered once the caller has acknowledged it."""
         accepted = await self.store.accept(inbound)
         self.metrics.received.labels(inbound.channel, str(accepted.duplicate).lower()).inc()
-        # A task of its own: it first runs when the acknowledgement has been written. Lost with the process, it is made
-        # up for by the sweeper.
-        kick = asyncio.create_task(self.queue.kick(accepted.conversation_id))
-        self._kicks.add(kick)
-        kick.add_done_callback(self._kicks.discard)
+        await self.queue.kick(accepted.conversation_id)
         return accepted
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import redis.asyncio
+from taskiq import BrokerMessage
 
 from bot.errors import SetupError
 from bot.live import MemoryLive, RedisLive
@@ -56,6 +57,40 @@ async def test_in_memory_kicks_run_here() -> None:
     async with started(Queue(in_memory(), drained)) as queue:
         await queue.kick(7)
         assert await drained.next() == 7
+
+
+async def test_kicks_of_one_moment_are_said_in_one_word_each_conversation_once() -> None:
+    drained, said = Drained(), []
+    broker = in_memory()
+    queue = Queue(broker, drained)
+    kick = broker.kick
+
+    async def counting(message: BrokerMessage) -> None:
+        said.append(message)
+        await kick(message)
+
+    broker.kick = counting  # type: ignore[method-assign]
+    async with started(queue):
+        for conversation_id in (1, 2, 1, 3, 2):
+            await queue.kick(conversation_id)
+    assert sorted(drained.seen.get_nowait() for _ in range(drained.seen.qsize())) == [1, 2, 3]
+    assert len(said) == 1
+
+
+async def test_a_drain_that_breaks_leaves_the_others_of_its_word_alone(caplog: pytest.LogCaptureFixture) -> None:
+    drained = Drained()
+
+    async def breaking(conversation_id: int) -> None:
+        if conversation_id == 1:
+            raise OSError("the database is away")
+        await asyncio.sleep(0.05)
+        await drained(conversation_id)
+
+    async with started(Queue(in_memory(), breaking)) as queue:
+        await queue.kick(1)
+        await queue.kick(2)
+        assert await drained.next() == 2
+    assert "conversation 1: not served" in caplog.text
 
 
 async def test_closing_waits_for_running_drains() -> None:
