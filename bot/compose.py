@@ -9,8 +9,9 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -18,18 +19,23 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.alarm import Alarm, ByChannel, Sender
 from bot.books import Books
 from bot.channels.page import PageChannel
-from bot.errors import GenerationError, IndexBusy, IndexMismatch, SahpathiError, SetupError
+from bot.contacts import MAIL, TELEGRAM
+from bot.errors import GenerationError, IndexBusy, IndexMismatch, SahpathiError, SettingsError, SetupError
 from bot.jobs import Handler, JobRunner, Jobs
 from bot.limiter import Limiter
 from bot.live import MemoryLive, RedisLive
+from bot.mail import Mailer
 from bot.metrics import Metrics
 from bot.migrations import upgrade
 from bot.ports import Channel, Decoding, Generation, Inbound, Live, Message
 from bot.queue import Queue, in_memory, on_redis
 from bot.replies import Replies
+from bot.safety.classifier import THRESHOLDS, Classifier, Thresholds
 from bot.safety.filter import SafetyFilter
+from bot.safety.personal_data import mask
 from bot.settings import PROJECT, Settings
 from bot.store import Accepted, Store, connect
 from bot.tutor import Tutor
@@ -83,8 +89,11 @@ class Services:
     handlers: dict[str, Handler] = field(default_factory=dict)  # of the jobs that this process does for others
 
     async def accept(self, inbound: Inbound) -> Accepted:
-        """Store a message durably, and ask for it to be answered once the caller has acknowledged it."""
-        accepted = await self.store.accept(inbound)
+        """Store a message durably, and ask for it to be answered once the caller has acknowledged it.
+
+        Telephone numbers, addresses and the like are masked before anything is stored; the tutor needs none of them.
+        """
+        accepted = await self.store.accept(replace(inbound, text=mask(inbound.text)))
         self.metrics.received.labels(inbound.channel, str(accepted.duplicate).lower()).inc()
         await self.queue.kick(accepted.conversation_id)
         return accepted
@@ -135,6 +144,7 @@ async def running(
         services = await _foundations(settings, role, stack)
         await _open_channels(services, stack)
         if role is not Role.WEB:
+            alarm = _alarm(services)  # first: what it finds wrong is said before anything slow starts
             await _open_tutor(services, stack, say)
         services.queue = _queue(services)
         await services.queue.start()
@@ -148,6 +158,7 @@ async def running(
                 await jobs.take_up_again()
                 _in_background(stack, JobRunner(jobs, services.handlers).run())
             _in_background(stack, services.worker.sweep())
+            _in_background(stack, alarm.run())
         if role is not Role.WORKER:
             _receive(services, stack)
         yield services
@@ -256,11 +267,7 @@ async def _open_tutor(services: Services, stack: AsyncExitStack, say: Callable[[
     commands = Commands(services.replies, await services.books.chapters())
     services.handlers = services.books.jobs(library, commands.shelve)
     services.tutor = Tutor(
-        safety=SafetyFilter.load(
-            PROJECT / "data" / "safety",
-            confidential=(SYSTEM,),
-            helplines=tuple(settings.helplines.model_dump().values()),
-        ),
+        safety=await stack.enter_async_context(opened_safety(settings)),
         retriever=library,
         grounder=library,
         generator=TranslatedGenerator(services.engine) if services.engine is not None else None,
@@ -284,6 +291,24 @@ async def _open_tutor(services: Services, stack: AsyncExitStack, say: Callable[[
         concurrency=worker.concurrency,
         pace=services.limiter,
     )
+
+
+def _alarm(services: Services) -> Alarm:
+    """What tells adults of a child in distress. Raises SettingsError where one of them never could be."""
+    settings, smtp = services.settings, services.settings.smtp
+    if settings.out_of_reach:
+        raise SettingsError(settings.out_of_reach)
+    senders: dict[str, Sender] = {}
+    if services.telegram is not None:
+        senders[TELEGRAM] = ByChannel(services.telegram)
+    if smtp.host and smtp.sender:
+        password = smtp.password.get_secret_value() if smtp.password else ""
+        senders[MAIL] = Mailer(
+            smtp.host, smtp.port, sender=smtp.sender, user=smtp.user or "", password=password, starttls=smtp.starttls
+        )
+    page = settings.public("/dashboard/incidents") if settings.public_url else ""
+    safety = settings.safety
+    return Alarm(services.store, safety.adults, senders, escalate_after=safety.escalate_after_seconds, page=page)
 
 
 @asynccontextmanager
@@ -344,6 +369,40 @@ async def opened_library(
         yield library
     finally:
         await library.close()
+
+
+@asynccontextmanager
+async def opened_safety(settings: Settings) -> AsyncIterator[SafetyFilter]:
+    """The safety filter with every layer. Raises SetupError when a part of it is missing: nothing runs without it."""
+    with ThreadPoolExecutor(1, "safety") as executor:
+        try:
+            classifier = await asyncio.get_running_loop().run_in_executor(executor, _classifier, settings, executor)
+            opened = SafetyFilter.load(
+                PROJECT / "data" / "safety",
+                classifier,
+                confidential=(SYSTEM,),
+                helplines=tuple(settings.helplines.model_dump().values()),
+            )
+        except (InferenceError, OSError, ValueError) as error:
+            raise SetupError(f"The safety filter cannot be opened: {error}") from error
+        yield opened
+
+
+def _classifier(settings: Settings, executor: Executor) -> Classifier:
+    from inference.moderation import Moderator
+    from rag.embed import packaged
+
+    folder = settings.safety.classifier
+    moderator = Moderator.load(folder, packaged(), threads=settings.model.threads)
+    read = message_reader(moderator.knows)
+    return Classifier(moderator, read, Thresholds.load(folder / THRESHOLDS), executor)
+
+
+def message_reader(is_word: Callable[[str], bool]) -> Callable[[str], str]:
+    """What puts a message into English, word by word, for the safety classifier; training reads the same way."""
+    from rag.gloss import Gloss
+
+    return Gloss.load(PROJECT / "data" / "glossary", is_word).english
 
 
 async def _start_engine(settings: Settings, stack: AsyncExitStack) -> EngineProcess | None:

@@ -136,6 +136,7 @@ class Turn:
     profile: Profile = Profile()
     consented: bool = True  # False until a student of a messaging channel has agreed
     consent_asked: bool = False  # and was asked a little while ago: not to be asked again
+    earlier: tuple[str, ...] = ()  # what the student asked and was answered just before, oldest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +185,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The safety filter's word on a text. `reply` is the key of the localised reply when it is not allowed."""
+    """The safety filter's word on a text. `reply` is the key of the localised reply when it is not allowed.
+
+    `layer` is the part of the filter that said so, and `score` how sure it was, from 0 to 1.
+    """
 
     action: Action
     category: str = ""
     reply: str = ""
+    layer: str = ""
+    score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,9 +308,12 @@ class Webhook(Protocol):
 
 
 class Safety(Protocol):
-    """Screens what comes in and what goes out. Anything raised here counts as unsafe."""
+    """Screens what comes in and what goes out. Anything raised here counts as unsafe.
 
-    async def screen_question(self, text: str) -> Verdict: ...
+    `earlier` is what the same student asked just before, oldest first.
+    """
+
+    async def screen_question(self, text: str, earlier: Sequence[str] = ()) -> Verdict: ...
 
     async def screen_answer(self, text: str) -> Verdict: ...
 

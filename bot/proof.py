@@ -95,10 +95,10 @@ class Proof:
         return fitting and (await screened(self.safety.screen_answer, support.sentence)).action is Action.ALLOW
 
 
-async def screened(screen: Callable[[str], Awaitable[Verdict]], text: str) -> Verdict:
+async def screened(screen: Callable[..., Awaitable[Verdict]], *said: str | Sequence[str]) -> Verdict:
     """The verdict; an error inside the filter means unsafe."""
     try:
-        return await screen(text)
+        return await screen(*said)
     except Exception:  # fails closed, whatever broke
         logger.exception("the safety filter failed")
         return UNSAFE

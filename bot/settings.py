@@ -11,11 +11,12 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bot.contacts import FORMS, MAIL, TELEGRAM, Contact, contacts
 from bot.errors import SettingsError
 from rag.ingest import CODE
 
@@ -177,6 +178,51 @@ class HelplineSettings(BaseModel):
     emergency: str = Field("112", description="Emergency number.")
 
 
+class SafetySettings(BaseModel):
+    """What screens questions and answers, and who is told of a child in distress."""
+
+    classifier: Path = Field(PROJECT / "data" / "safety" / "classifier", description="Folder of the classifier.")
+    adults: Annotated[tuple[Contact, ...], NoDecode] = Field(
+        (),
+        description="Whom to tell of a child in distress, in order, such as mailto:asha@school.example, "
+        "telegram:123456789 (a chat that has written to the bot). Empty: nobody is told.",
+    )
+    escalate_after_seconds: float = Field(
+        600.0, ge=1.0, description="How long an adult has to say that they look after it before the next one is told."
+    )
+
+    @field_validator("adults", mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        return contacts(given) if isinstance(given, str) else given
+
+
+class SmtpSettings(BaseModel):
+    """The mail server that takes alerts to adults. host and sender belong together, and user and password."""
+
+    host: str | None = Field(None, description="Name of the mail server. Empty: no e-mail.")
+    port: int = Field(587, ge=1, le=65535, description="Its port for submission.")
+    user: str | None = Field(None, description="The name to sign in with. Empty: none is asked for.")
+    password: SecretStr | None = Field(None, description="The password to it.")
+    sender: str | None = Field(None, description="The address alerts come from, such as tutor@school.example.")
+    starttls: bool = Field(True, description="Whether to encrypt by STARTTLS; false only for a server next door.")
+
+    @field_validator("sender")
+    @classmethod
+    def _is_address(cls, sender: str | None) -> str | None:
+        if sender and not FORMS[MAIL].fullmatch(sender):
+            raise ValueError("write an address such as tutor@school.example")
+        return sender or None
+
+    @model_validator(mode="after")
+    def _together(self) -> SmtpSettings:
+        if bool(self.host) != bool(self.sender):
+            raise ValueError("host and sender belong together: set both or none")
+        if bool(self.user) != bool(self.password):
+            raise ValueError("user and password belong together: set both or none")
+        return self
+
+
 class WorkerSettings(BaseModel):
     """How messages are taken, retried and given up."""
 
@@ -228,6 +274,8 @@ class Settings(BaseSettings):
     retrieval: RetrievalSettings = RetrievalSettings()
     limits: LimitSettings = LimitSettings()
     helplines: HelplineSettings = HelplineSettings()
+    safety: SafetySettings = SafetySettings()
+    smtp: SmtpSettings = SmtpSettings()
     worker: WorkerSettings = WorkerSettings()
 
     @classmethod
@@ -249,6 +297,16 @@ class Settings(BaseSettings):
         if self.database_url:
             return self.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
         return f"sqlite+aiosqlite:///{(self.home / 'sahpathi.db').resolve()}"
+
+    @property
+    def out_of_reach(self) -> str:
+        """What is missing to tell every adult of a child in distress, as a sentence; "" when nothing is."""
+        kinds = {adult.kind for adult in self.safety.adults}
+        if MAIL in kinds and self.smtp.host is None:
+            return f"{PREFIX}SAFETY__ADULTS names an e-mail address: set {PREFIX}SMTP__HOST and {PREFIX}SMTP__SENDER."
+        if TELEGRAM in kinds and not (self.telegram.token and self.telegram.token.get_secret_value()):
+            return f"{PREFIX}SAFETY__ADULTS names a Telegram chat: set {PREFIX}TELEGRAM__TOKEN."
+        return ""
 
     def public(self, path: str) -> str:
         """The public address of `path`. Raises SettingsError where none is configured."""

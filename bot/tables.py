@@ -164,7 +164,10 @@ class OutboxPart(Table):
 
 
 class Incident(Table):
-    """Something a person must look at. `state`: open -> closed."""
+    """Something a person must look at. `state`: open -> closed.
+
+    Of a child in distress one adult after another is told, each at `next_alert_at`, until somebody has seen it.
+    """
 
     __tablename__ = "incidents"
 
@@ -174,6 +177,13 @@ class Incident(Table):
     category: Mapped[str] = mapped_column(String(40))
     state: Mapped[str] = mapped_column(String(10), default="open", index=True)
     created_at: Mapped[datetime] = mapped_column(default=now)
+    seen_at: Mapped[datetime | None]  # an adult said "I look after it"
+    seen_by: Mapped[str | None] = mapped_column(String(80))
+    told: Mapped[list[Any]] = mapped_column(default=list)  # [contact, moment] of each alert that left
+    next_alert_at: Mapped[datetime | None] = mapped_column(index=True)  # None: nobody is to be told, or no more
+    closed_at: Mapped[datetime | None]
+    closed_by: Mapped[str | None] = mapped_column(String(80))
+    note: Mapped[str | None] = mapped_column(Text)  # of whoever closed it
 
 
 class User(Table):

@@ -115,7 +115,7 @@ class Tutor:
         if not question:
             return self._fixed("empty_question", Route.REFUSED, language, watch)
         with watch.stage("screen"):
-            verdict = await screened(self.safety.screen_question, question)
+            verdict = await screened(self.safety.screen_question, question, turn.earlier)
         if verdict.action is not Action.ALLOW:
             return self._declined(verdict, language, watch)
         if len(question) > self.longest_question:  # after the screening: a child in distress may write at length

@@ -3,6 +3,7 @@
 InferenceError
 ├── ModelMissing      there is no base model where the settings say; the operator must train or name one
 ├── AdapterRefused    an adapter is incomplete, altered since it was made, or made for another base model
+├── ModerationRefused what the safety classifier has learned is missing, malformed, or for another encoder
 ├── PromptTooLong     the question alone does not fit the model's context
 ├── EngineDied        the model process ended while it was needed; the next request starts a new one
 └── EngineTimeout     one generation took longer than it may; the model process was stopped
@@ -30,6 +31,10 @@ class ModelMissing(InferenceError):
 
 class AdapterRefused(InferenceError):
     """An adapter that must not be served: files missing, altered since it was made, or made for another base model."""
+
+
+class ModerationRefused(InferenceError):
+    """A moderation model that cannot be used."""
 
 
 class PromptTooLong(InferenceError):

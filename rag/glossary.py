@@ -15,6 +15,7 @@ from rag.phonetic import is_devanagari, key
 from rag.words import ASKING_WORDS, FUNCTION_WORDS, words
 
 HINDI = "hindi-english.tsv"  # English, Devanagari forms, Latin forms; forms apart by commas
+EVERYDAY = "everyday.tsv"  # the same for everyday words; a Latin form after "!" is an English word as well
 SHORTHAND = "shorthand.tsv"  # what students type, what they mean
 LONGEST = 4  # words in a term
 _KEY_TERM = re.compile(r"^(?P<term>[^():]{2,60}) \((?P<forms>[^()]{2,120})\)\s*:")
@@ -33,11 +34,12 @@ class Glossary:
             self.add(english, forms)
 
     @classmethod
-    def load(cls, folder: Path) -> Glossary:
-        """Read the tables of `folder`. Raises OSError, and ValueError naming a malformed line."""
+    def load(cls, folder: Path, *tables: str) -> Glossary:
+        """Read tables of `folder`, HINDI unless told. Raises OSError, and ValueError naming a malformed line."""
         entries = [
             (english, [form.strip() for form in f"{hindi},{latin}".split(",")])
-            for english, hindi, latin in _rows(folder / HINDI, 3)
+            for table in tables or (HINDI,)
+            for english, hindi, latin in _rows(folder / table, 3)
         ]
         return cls(entries, {row[0]: row[1] for row in _rows(folder / SHORTHAND, 2)})
 
@@ -70,6 +72,12 @@ class Glossary:
     def meant(self, typed: str) -> str:
         """A word written out: "wat" is "what"; anything else stays as it is."""
         return self._shorthand.get(typed, typed)
+
+    @staticmethod
+    def ambiguous(folder: Path) -> frozenset[str]:
+        """Latin forms of everyday Hindi words that are English words too: "me", "to", "main"."""
+        forms = (form.strip() for _, _, latin in _rows(folder / EVERYDAY, 3) for form in latin.split(","))
+        return frozenset(form.removeprefix("!").strip() for form in forms if form.startswith("!"))
 
     def is_small_word(self, word: str) -> bool:
         """Whether a word is grammar or asking in Hindi (hai, kya, kaise), in a spelling that the table holds."""

@@ -171,7 +171,7 @@ class WordSafety:
     escalate: str = "distressed"
     broken: str = "brokenfilter"
 
-    async def screen_question(self, text: str) -> Verdict:
+    async def screen_question(self, text: str, earlier: Sequence[str] = ()) -> Verdict:
         if self.broken in text:
             raise RuntimeError("the filter broke")
         if self.escalate in text:

@@ -12,17 +12,19 @@ import yaml
 
 from training.errors import RecipeError
 from training.pretrain import PretrainArguments
+from training.safety_arguments import SafetyArguments
 from training.sft import SftArguments
 from training.tokenizer import TokenizerArguments
 
 RECIPES = Path(__file__).parent / "recipes"
 
-Arguments = TokenizerArguments | PretrainArguments | SftArguments
+Arguments = TokenizerArguments | PretrainArguments | SftArguments | SafetyArguments
 
 _SECTIONS: dict[str, type[Arguments]] = {
     "tokenizer": TokenizerArguments,
     "pretrain": PretrainArguments,
     "sft": SftArguments,
+    "safety": SafetyArguments,
 }
 
 
@@ -33,6 +35,7 @@ class Recipe:
     tokenizer: TokenizerArguments | None = None
     pretrain: PretrainArguments | None = None
     sft: SftArguments | None = None
+    safety: SafetyArguments | None = None
 
 
 def recipe(name_or_path: str | Path, **overrides: object) -> Recipe:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from bot.cli import adapters, chat, doctor, evaluate, people, serve, simulate, textbooks, train, undelivered
+from bot.cli import adapters, chat, doctor, evaluate, incidents, people, serve, simulate, textbooks, train, undelivered
 from bot.errors import SahpathiError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(people.app, name="users")
 app.add_typer(undelivered.app, name="undelivered")
+app.add_typer(incidents.app, name="incidents")
 
 
 def main() -> None:

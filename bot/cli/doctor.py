@@ -21,7 +21,7 @@ OK, OFF, WRONG = "ok", "off", "wrong"
 def doctor(json: Json = False) -> None:
     """Check the installation. Exits with 1 when something is wrong."""
     settings = load_settings()
-    rows = [*_files(settings), *_channels(settings), asyncio.run(_database(settings))]
+    rows = [*_files(settings), *_channels(settings), _adults(settings), asyncio.run(_database(settings))]
     columns = {"part": "Part", "state": "State", "note": "Note"}
     show(rows, columns, as_json=json, empty="")
     if any(row["state"] == WRONG for row in rows):
@@ -71,6 +71,17 @@ def _channels(settings: Settings) -> Iterator[dict[str, str]]:
         yield _row("whatsapp", OK, f"Twilio must call {settings.public('/webhooks/whatsapp')}")
     else:
         yield _row("whatsapp", WRONG, "set SAHPATHI_PUBLIC_URL: Twilio signs the address it calls")
+
+
+def _adults(settings: Settings) -> dict[str, str]:
+    from bot.alarm import NOBODY
+
+    adults = settings.safety.adults
+    if not adults:
+        return _row("adults", OFF, NOBODY)
+    if settings.out_of_reach:
+        return _row("adults", WRONG, settings.out_of_reach)
+    return _row("adults", OK, f"{len(adults)} to be told, one after another, when a child is in distress")
 
 
 async def _database(settings: Settings) -> dict[str, str]:

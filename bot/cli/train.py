@@ -95,6 +95,35 @@ def sft(
     out.print(f"Trained {card.id} on {card.examples} examples. To let it answer: sahpathi adapters promote {card.id}")
 
 
+@app.command()
+def safety(
+    recipe: Annotated[str, typer.Option("--recipe", help="A shipped recipe's name or a YAML file.")] = "safety-cpu",
+    corpus: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Folder with safety/*.jsonl.xz to add.")
+    ] = None,
+    output: Output = None,
+) -> None:
+    """Train the safety classifier and fit its thresholds."""
+    with training():
+        from bot.cli.safety_bench import messages, probabilities, read_as_served
+        from bot.safety.classifier import THRESHOLDS, Thresholds
+        from rag.embed import packaged
+        from training.safety import train
+        from training.safety_thresholds import fit
+
+        arguments = _section(_recipe(recipe, output=output).safety, recipe, "safety")
+        examples = messages(corpus, apart=True)
+        run = train(arguments, packaged(), examples, read_as_served())
+        held = [example for example in examples if example.split == "dev"]
+        thresholds = Thresholds(**fit(list(zip(held, probabilities(arguments.output, held), strict=True))))
+        thresholds.save(arguments.output / THRESHOLDS)
+    out.print(
+        f"Trained on {run.examples:,} messages in {run.seconds:.0f} s; losses on the dev split "
+        f"{', '.join(f'{loss:.3f}' for loss in run.losses)}. Thresholds: distress {thresholds.distress:.2f}, harmful "
+        f"{thresholds.harmful:.2f}, jailbreak {thresholds.jailbreak:.2f}. See sahpathi evaluate safety."
+    )
+
+
 @app.command("all")
 def everything(recipe: BaseRecipe = "base-cpu", adapter_recipe: str = "adapter-cpu", corpus: Corpus = None) -> None:
     """Remake what is shipped: tokenizer, base model and general adapter, into the folders the recipes name."""

@@ -1,4 +1,4 @@
-"""Where teachers read, approve and correct the logged answers, and see what did not arrive: /dashboard."""
+"""Where teachers review the logged answers, look after incidents, and see what did not arrive: /dashboard."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 
 from bot.dashboard.auth import PATH, Sessions
+from bot.dashboard.incidents import IncidentPages
 from bot.dashboard.staff import StaffPages
 from bot.dashboard.undelivered import UndeliveredPages
 from bot.dashboard.visits import Visits
@@ -21,6 +22,7 @@ def routes(*, store: Store, secret: str, public_https: bool) -> APIRouter:
     visits = Visits(store, Sessions(secret, secure=public_https), assets)
     pages = StaffPages(store, visits)
     _add_undelivered(router, UndeliveredPages(store, visits), visits)
+    _add_incidents(router, IncidentPages(store, visits), visits)
 
     @router.get("/static/{name}")
     async def static(request: Request, name: str) -> Response:
@@ -65,3 +67,21 @@ def _add_undelivered(router: APIRouter, pages: UndeliveredPages, visits: Visits)
     @router.post("/undelivered")
     async def try_again(request: Request) -> Response:
         return await visits.guarded(pages.try_again(request))
+
+
+def _add_incidents(router: APIRouter, pages: IncidentPages, visits: Visits) -> None:
+    @router.get("/incidents")
+    async def incidents(request: Request) -> Response:
+        return await visits.guarded(pages.listing(request))
+
+    @router.get("/incidents/{number}")
+    async def incident(request: Request, number: str) -> Response:
+        return await visits.guarded(pages.incident(request, number))
+
+    @router.post("/incidents/{number}/seen")
+    async def seen(request: Request, number: str) -> Response:
+        return await visits.guarded(pages.look_after(request, number))
+
+    @router.post("/incidents/{number}/close")
+    async def close(request: Request, number: str) -> Response:
+        return await visits.guarded(pages.close(request, number))

@@ -32,22 +32,16 @@ ROUTES: Mapping[str, str] = {
     Route.NOT_IN_BOOK: "Not in the book",
     Route.COMMAND: "Command",
 }
-CHANNELS = {
-    "whatsapp": "WhatsApp",
-    "cloud": "WhatsApp (Meta)",
-    "telegram": "Telegram",
-    "web": "Web page",
-    "console": "Terminal",
-}
 LANGUAGES = {"en": "English", "hi": "Hindi", "hinglish": "Hinglish"}
 RATINGS = {1: "👍 helpful", -1: "👎 not helpful", 0: "not rated"}
 UNDELIVERED = "/dashboard/undelivered"
+INCIDENTS = "/dashboard/incidents"
 TILES = (  # what `Store.counts` and `given_up_counts` count -> in words, whether somebody should act, and where
     ("inbox.answered", "answered", False, ""),
     ("inbox.waiting", "waiting", False, ""),
     ("given_up.unanswered", "given up", True, UNDELIVERED),
     ("given_up.undelivered", "undelivered", True, UNDELIVERED),
-    ("incidents.open", "need attention", True, ""),
+    ("incidents.open", "need attention", True, INCIDENTS),
 )
 
 

@@ -17,6 +17,7 @@ from bot.dashboard.auth import PATH, Door, ForgedForm, Sessions
 from bot.pages import PAGE_HEADERS, Assets, BodyTooLarge, read_body, templates
 from bot.store import Store
 from bot.tables import User
+from bot.words import CHANNELS, category
 
 TEMPLATES = Path(__file__).parent / "templates"
 FORM_LIMIT = 128 * 1024  # bytes; the longest correction, URL-encoded Devanagari, is under 40,000
@@ -49,7 +50,8 @@ class Visits:
         self._templates.globals.update(
             asset=assets.url,
             routes=views.ROUTES,
-            channels=views.CHANNELS,
+            channels=CHANNELS,
+            category=category,
             filters=views.FILTERS,
             languages=views.LANGUAGES,
             ratings=views.RATINGS,

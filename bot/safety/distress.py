@@ -11,10 +11,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bot.phrases import Lexicon
+from bot.ports import Action
+from bot.safety.finding import Finding, Reading
 
 
 class Distress:
-    """Finds the kind of distress in a text, given as its views (`normalise.views`)."""
+    """The layer that finds the kind of distress in a message."""
+
+    name = "distress"
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._lexicon = lexicon
@@ -23,6 +27,10 @@ class Distress:
     def load(cls, path: Path) -> Distress:
         """Raises ValueError or OSError when the file is malformed or missing."""
         return cls(Lexicon.load(path, "categories"))
+
+    async def judge(self, reading: Reading) -> Finding | None:
+        category = self.category(reading.views)
+        return Finding(Action.ESCALATE, category, self.name) if category else None
 
     def category(self, views: Iterable[str]) -> str | None:
         """The kind, the gravest reading of all views first as the file orders them; None when all seems well."""

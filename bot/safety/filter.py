@@ -1,10 +1,9 @@
 """The safety filter: what `bot.ports.Safety` asks for, as layers in a fixed order.
 
-A question: normalise, distress, injections, categories. An answer: leaks, personal data, categories. Distress stands
-before every refusal, so that a child who swears while asking for help is helped.
+A question: normalise, then every layer; distress that any of them hears comes before every refusal, so that a child who
+swears while asking for help is helped. An answer: leaks, personal data, categories.
 
 Nothing is caught here. The tutor treats an exception as unsafe: it sends the fixed reply and flags the message.
-Later layers (a classifier, a model guard) join `screen_question` as further steps, which is why it is a coroutine.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from bot.ports import Action, Verdict
 from bot.safety.distress import Distress
-from bot.safety.normalise import views
+from bot.safety.finding import Finding, Layer, Reading
 from bot.safety.output import AnswerCheck
 from bot.safety.rules import Rules
 
@@ -27,32 +26,37 @@ ALLOWED = Verdict(Action.ALLOW)
 class SafetyFilter:
     """Screens questions and answers. Safe to share between conversations: it keeps nothing."""
 
-    def __init__(self, distress: Distress, rules: Rules, answers: AnswerCheck) -> None:
-        self._distress = distress
-        self._rules = rules
+    def __init__(self, layers: Sequence[Layer], answers: AnswerCheck) -> None:
+        self.layers = tuple(layers)
         self._answers = answers
 
     @classmethod
-    def load(cls, folder: Path, *, confidential: Sequence[str] = (), helplines: Sequence[str] = ()) -> SafetyFilter:
-        """Builds the filter from `folder` (data/safety). Raises ValueError or OSError: without it nothing may start."""
+    def load(
+        cls, folder: Path, *more: Layer, confidential: Sequence[str] = (), helplines: Sequence[str] = ()
+    ) -> SafetyFilter:
+        """The lexicons of `folder` (data/safety), then `more`. Raises ValueError or OSError: without it nothing may
+        start."""
         rules = Rules.load(folder / "rules.json")
         answers = AnswerCheck(rules, confidential=confidential, helplines=helplines)
-        return cls(Distress.load(folder / "distress.json"), rules, answers)
+        return cls((Distress.load(folder / "distress.json"), rules, *more), answers)
 
-    async def screen_question(self, text: str) -> Verdict:
-        forms = views(text)
-        if category := self._distress.category(forms):
-            return _verdict(Action.ESCALATE, category, "distress", layer="distress")
-        if category := self._rules.question(forms):
-            return _verdict(Action.REFUSE, category, f"refused.{category}", layer="rules")
-        return ALLOWED
+    async def screen_question(self, text: str, earlier: Sequence[str] = ()) -> Verdict:
+        reading = Reading.of(text, earlier)
+        refused: Finding | None = None
+        for layer in self.layers:
+            found = await layer.judge(reading)
+            if found is not None and found.action is Action.ESCALATE:
+                return _verdict(found)
+            refused = refused or found
+        return _verdict(refused) if refused is not None else ALLOWED
 
     async def screen_answer(self, text: str) -> Verdict:
         if category := self._answers.category(text):
-            return _verdict(Action.REFUSE, category, f"refused.{category}", layer="output")
+            return _verdict(Finding(Action.REFUSE, category, "output"))
         return ALLOWED
 
 
-def _verdict(action: Action, category: str, reply: str, *, layer: str) -> Verdict:
-    logger.info("safety: %s by %s: %s", action, layer, category)
-    return Verdict(action, category, reply)
+def _verdict(found: Finding) -> Verdict:
+    logger.info("safety: %s by %s: %s (%.2f)", found.action, found.layer, found.category, found.score)
+    reply = "distress" if found.action is Action.ESCALATE else f"refused.{found.category}"
+    return Verdict(found.action, found.category, reply, found.layer, found.score)

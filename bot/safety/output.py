@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from bot.folding import STOP, clean, words
 from bot.safety.normalise import views
+from bot.safety.personal_data import ADDRESS, find
 from bot.safety.rules import Rules
 
 LEAK = "leak"
@@ -17,16 +18,6 @@ _RUN = 6  # this many words in a row taken from a confidential text are no coinc
 _CONTROL_TOKEN = re.compile(
     r"<\|[^|<>\n]{1,40}\|>|<</?SYS>>|\[/?INST\]|^\s{0,8}(?:system|user|assistant)\s{0,4}:", re.IGNORECASE | re.MULTILINE
 )
-_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?!example\.)[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
-_AADHAAR = re.compile(r"(?<!\d)[2-9]\d{3}([ -])\d{4}\1\d{4}(?!\d)")
-_PHONE_WITH_CODE = re.compile(r"\+\d{1,3}[ -]?\d(?:[ -]?\d){8,11}(?!\d)")
-# A bare number of ten digits may well be arithmetic, so it takes a word beside it that speaks of telephones.
-_PHONE_WORD = re.compile(
-    r"phone|mobile|whats\s?app|telegram|\bcall\b|\bdial\b|\bcontact\b|\bsms\b|फोन|फ़ोन|मोबाइल|कॉल|संपर्क|सम्पर्क",
-    re.IGNORECASE,
-)
-_TEN_DIGITS = re.compile(r"(?<![\d.,])0?[6-9]\d{4}[ -]?\d{5}(?![\d,])")
-_NEARBY = 60  # characters
 
 
 class AnswerCheck:
@@ -48,14 +39,10 @@ class AnswerCheck:
         return self._rules.answer(forms)
 
     def _personal(self, text: str) -> bool:
+        """An address may well stand in a book; the rest has no place there."""
         for number in self._helplines:
             text = text.replace(number, " ")
-        if any(pattern.search(text) for pattern in (_EMAIL, _AADHAAR, _PHONE_WITH_CODE)):
-            return True
-        return any(
-            _PHONE_WORD.search(text, max(0, match.start() - _NEARBY), match.end() + _NEARBY)
-            for match in _TEN_DIGITS.finditer(text)
-        )
+        return any(found.kind != ADDRESS for found in find(text, alone=False))
 
 
 def _runs(form: str) -> list[tuple[str, ...]]:

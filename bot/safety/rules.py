@@ -11,10 +11,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bot.phrases import Lexicon
+from bot.ports import Action
+from bot.safety.finding import Finding, Reading
 
 
 class Rules:
-    """Finds the category of a text, given as its views (`normalise.views`)."""
+    """The layer that finds the category of a text, given as its views (`normalise.views`)."""
+
+    name = "rules"
 
     def __init__(self, anywhere: Lexicon, asked: Lexicon) -> None:
         self._anywhere = anywhere
@@ -28,6 +32,10 @@ class Rules:
     @property
     def categories(self) -> frozenset[str]:
         return frozenset(self._anywhere.categories) | frozenset(self._asked.categories)
+
+    async def judge(self, reading: Reading) -> Finding | None:
+        category = self.question(reading.views)
+        return Finding(Action.REFUSE, category, self.name) if category else None
 
     def question(self, views: Iterable[str]) -> str | None:
         """The category a question is refused for, injections first; None when there is nothing against it."""

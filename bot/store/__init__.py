@@ -10,6 +10,7 @@ from __future__ import annotations
 from bot.store.arrivals import Accepted, Arrivals
 from bot.store.database import connect
 from bot.store.given_up import GivenUp, Lost
+from bot.store.incidents import CLOSED, OPEN, Alert, Case, Incidents
 from bot.store.log import APPROVED, CORRECTED, Log
 from bot.store.messages import ANSWERED, BURIED, HELD, WAITING, Messages, Work
 from bot.store.parts import Parts, Pending
@@ -20,10 +21,14 @@ __all__ = [
     "ANSWERED",
     "APPROVED",
     "BURIED",
+    "CLOSED",
     "CORRECTED",
     "HELD",
+    "OPEN",
     "WAITING",
     "Accepted",
+    "Alert",
+    "Case",
     "Lost",
     "Pending",
     "Store",
@@ -32,7 +37,7 @@ __all__ = [
 ]
 
 
-class Store(Arrivals, Messages, Parts, Students, GivenUp, Log, Staff):
+class Store(Arrivals, Messages, Parts, Students, GivenUp, Incidents, Log, Staff):
     """All reading and writing of the database."""
 
     async def is_due(self, conversation_id: int) -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from bot.errors import Unreachable
 from bot.ports import DeliveryState
 from bot.store.database import ERASED_PREFIX, Database
+from bot.store.incidents import CLOSED, OPEN
 from bot.store.messages import BURIED, WAITING
 from bot.tables import Conversation, InboxMessage, Incident, OutboxPart, now
 
@@ -83,8 +84,8 @@ class GivenUp(Database):
             tried = {*revived, *resent}
             await session.execute(
                 update(Incident)
-                .where(Incident.message_id.in_(tried), Incident.category.in_(INCIDENTS))
-                .values(state="closed")
+                .where(Incident.message_id.in_(tried), Incident.category.in_(INCIDENTS), Incident.state == OPEN)
+                .values(state=CLOSED, closed_at=now())
             )
         return len(tried)
 

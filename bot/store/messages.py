@@ -7,15 +7,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ScalarSelect, and_, exists, or_, select, update
+from sqlalchemy import ScalarSelect, Select, and_, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.ports import Answer, Choice, DeliveryState, Effect, Kind, Profile, Turn
+from bot.ports import Answer, Choice, DeliveryState, Effect, Kind, Profile, Route, Turn
 from bot.store.database import Leases
 from bot.store.parts import TO_SEND
 from bot.tables import Conversation, InboxMessage, Incident, OutboxPart, StoredAnswer, now
 
 ASK_AGAIN_AFTER = timedelta(minutes=10)  # of the consent: a child who writes five questions is asked once
+EARLIER, EARLIER_WITHIN = 4, timedelta(minutes=30)  # questions that are screened together with the next
 WAITING, HELD, ANSWERED, BURIED = "waiting", "held", "answered", "buried"
 
 
@@ -49,6 +50,7 @@ class Messages(Leases):
             if row is None or row[0].next_attempt_at > now():
                 return None
             message, conversation = row
+            earlier = (await session.scalars(_asked_before(conversation_id))).all()
         stored = Profile(conversation.class_level, conversation.subject, conversation.language)
         asked = conversation.consent_asked_at
         turn = Turn(
@@ -58,6 +60,7 @@ class Messages(Leases):
             profile=_hinted(stored, message.hints),
             consented=conversation.consented_at is not None,
             consent_asked=asked is not None and asked > now() - ASK_AGAIN_AFTER,
+            earlier=tuple(reversed(earlier)),
         )
         return Work(
             message.id, message.channel, message.provider_id, conversation.address, message.attempts, turn,
@@ -136,8 +139,15 @@ class Messages(Leases):
             if answer.profile is not None:
                 await _change(session, conversation_id, **asdict(answer.profile))
             if answer.incident:
+                # Escalated, an adult is to be told at once; a filter that failed waits for staff to look.
+                alert_at = now() if answer.route is Route.ESCALATED else None
                 session.add(
-                    Incident(conversation_id=conversation_id, message_id=work.message_id, category=answer.incident)
+                    Incident(
+                        conversation_id=conversation_id,
+                        message_id=work.message_id,
+                        category=answer.incident,
+                        next_alert_at=alert_at,
+                    )
                 )
             await _take_effect(session, work, conversation_id, answer.effect, asked=bool(parts))
 
@@ -181,6 +191,20 @@ class Messages(Leases):
             .where(InboxMessage.id == message_id)
             .values(attempts=InboxMessage.attempts + 1, next_attempt_at=until, error=error)
         )
+
+
+def _asked_before(conversation_id: int) -> Select[str]:
+    """The last questions that were answered, the latest first: a slow approach to harm shows in them together."""
+    return (
+        select(StoredAnswer.question)
+        .where(
+            StoredAnswer.conversation_id == conversation_id,
+            StoredAnswer.created_at > now() - EARLIER_WITHIN,
+            StoredAnswer.route.in_((Route.GENERATED, Route.QUOTED, Route.VERIFIED, Route.NOT_IN_BOOK)),
+        )
+        .order_by(StoredAnswer.message_id.desc())
+        .limit(EARLIER)
+    )
 
 
 def _oldest(table: type[InboxMessage] | type[OutboxPart], states: Sequence[str]) -> ScalarSelect[int]:

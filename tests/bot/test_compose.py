@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.compose import Role, TranslatedGenerator, opened_library, running
-from bot.errors import GenerationError, SetupError
+from bot.errors import GenerationError, SettingsError, SetupError
 from bot.ports import Decoding, Message
 from bot.settings import Settings
 from inference.process import EngineProcess
@@ -31,6 +31,14 @@ async def test_a_given_secret_is_used_and_not_written(tmp_path: Path) -> None:
     async with running(settings, Role.WEB) as services:
         assert services.secret == "given"
     assert not (tmp_path / "home" / "secret").exists()
+
+
+async def test_an_adult_who_never_could_be_told_is_said_before_anything_slow_starts(tmp_path: Path) -> None:
+    settings = Settings.load(home=tmp_path / "home", safety={"adults": "mailto:asha@school.example"})
+    with pytest.raises(SettingsError, match="SAHPATHI_SMTP__HOST"):
+        async with running(settings, Role.WORKER):
+            pass
+    assert not (tmp_path / "home" / "index").exists()
 
 
 def test_a_web_process_loads_neither_model_nor_index(tmp_path: Path) -> None:

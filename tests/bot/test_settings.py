@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from bot.contacts import Contact
 from bot.errors import SettingsError
 from bot.settings import PREFIX, PROJECT, Settings
 
@@ -48,6 +49,13 @@ def test_every_setting_says_what_it_is_for() -> None:
         ("SAHPATHI_TELEGRAM__SECRET", "no spaces allowed", "A-Z"),
         ("SAHPATHI_TWILIO__ACCOUNT_SID", "AC1", "all three"),
         ("SAHPATHI_LOG_LEVEL", "loud", "SAHPATHI_LOG_LEVEL"),
+        ("SAHPATHI_SAFETY__ADULTS", "asha@school.example", "mailto:asha@school.example"),
+        ("SAHPATHI_SAFETY__ADULTS", "mailto:a@school.example, telegram:@asha", "number 2"),
+        ("SAHPATHI_SAFETY__ADULTS", "telegram:12, telegram:12", "once"),
+        ("SAHPATHI_SAFETY__ESCALATE_AFTER_SECONDS", "0", "SAHPATHI_SAFETY__ESCALATE_AFTER_SECONDS"),
+        ("SAHPATHI_SMTP__HOST", "mail.school.example", "host and sender"),
+        ("SAHPATHI_SMTP__SENDER", "The tutor", "tutor@school.example"),
+        ("SAHPATHI_SMTP__USER", "tutor", "user and password"),
     ],
 )
 def test_a_mistake_is_named_with_its_variable(
@@ -58,6 +66,19 @@ def test_a_mistake_is_named_with_its_variable(
         Settings.load()
     assert hint in str(caught.value)
     assert variable.split("__")[0] in str(caught.value)
+
+
+def test_adults_are_listed_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load().safety.adults == ()
+    monkeypatch.setenv("SAHPATHI_SAFETY__ADULTS", "mailto:asha@school.example, telegram:-100123,")
+    settings = Settings.load()
+    assert settings.safety.adults == (Contact("mailto", "asha@school.example"), Contact("telegram", "-100123"))
+    assert "SAHPATHI_SMTP__HOST" in settings.out_of_reach
+    monkeypatch.setenv("SAHPATHI_SMTP__HOST", "mail.school.example")
+    monkeypatch.setenv("SAHPATHI_SMTP__SENDER", "tutor@school.example")
+    assert "SAHPATHI_TELEGRAM__TOKEN" in Settings.load().out_of_reach
+    monkeypatch.setenv("SAHPATHI_TELEGRAM__TOKEN", "12:abc")
+    assert Settings.load().out_of_reach == ""
 
 
 def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ CHECK = AnswerCheck(
         ("रवि का मोबाइल 9876543210 है", PERSONAL_DATA),
         ("Write to +91 98765-43210.", PERSONAL_DATA),
         ("Write to ravi.kumar@school.in today.", PERSONAL_DATA),
-        ("The number is 2345 6789 0123.", PERSONAL_DATA),
+        ("The number is 2341 2341 2346.", PERSONAL_DATA),
         ("Plants make food, you bitch.", "harassment"),
         ("Just kill yourself.", "harassment"),
         ("देखो चूतिया", "harassment"),

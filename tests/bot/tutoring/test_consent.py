@@ -47,8 +47,8 @@ def test_it_speaks_the_language_of_the_question() -> None:
     assert COMMANDS.consent.respond(hindi, hindi.text).text == REPLIES.say("consent_ask", "hi")
 
 
-def command(text: str, **more: bool) -> Turn:
-    return Turn("1", Kind.COMMAND, text, Profile(language="en"), **more)
+def command(text: str, *, consented: bool = True) -> Turn:
+    return Turn("1", Kind.COMMAND, text, Profile(language="en"), consented=consented)
 
 
 def test_start_greets_and_asks_a_stranger() -> None:

@@ -1,0 +1,101 @@
+"""Judges a message by what it means, with a small model of our own (`inference.moderation`, made by `training.safety`).
+
+It is asked about the message as it stands and, where a disguise was undone, about what was under it. A threshold for
+each decision was fitted on messages that training had not seen; they are stored beside the weights.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from bot.ports import Action
+from bot.safety.finding import Finding, Reading
+
+THRESHOLDS = "thresholds.json"
+MOST_VIEWS = 4  # a message with more disguises than that is judged by the first ones
+
+
+def together(turns: Sequence[str]) -> str:
+    """Several messages as one text, as training saw them."""
+    return " . ".join(turns)
+
+
+class Scorer(Protocol):
+    """Gives each text a probability for each label; a label is "benign" or "group.category"."""
+
+    @property
+    def labels(self) -> Sequence[str]: ...
+
+    def scores(self, texts: Sequence[str]) -> Iterable[Iterable[float]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """From which probability on a message is held for one. `disguised` is for texts that had to be decoded."""
+
+    distress: float
+    harmful: float
+    jailbreak: float
+    disguised: float = 0.9
+
+    @classmethod
+    def load(cls, path: Path) -> Thresholds:
+        """Raises OSError or ValueError."""
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            return cls(**{name: float(value) for name, value in raw.items()})
+        except (TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path}: thresholds are four numbers: distress, harmful, jailbreak, disguised") from error
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+
+class Classifier:
+    """The layer. `read` puts a text into the model's language; `executor` is the one thread that runs it."""
+
+    name = "classifier"
+
+    def __init__(self, scorer: Scorer, read: Callable[[str], str], thresholds: Thresholds, executor: Executor) -> None:
+        self._scorer = scorer
+        self._read = read
+        self._thresholds = thresholds
+        self._executor = executor
+
+    async def judge(self, reading: Reading) -> Finding | None:
+        """The gravest of what is found in the message, under its disguises, and in the turns up to it."""
+        found = await asyncio.get_running_loop().run_in_executor(self._executor, self._judge, reading)
+        return max(found, key=lambda one: (one.action is Action.ESCALATE, one.score), default=None)
+
+    def _judge(self, reading: Reading) -> list[Finding]:
+        texts = [reading.text, *reading.undisguised[:MOST_VIEWS]]
+        turns = [together(reading.earlier), together((*reading.earlier, reading.text))] if reading.earlier else []
+        rows = self._scorer.scores([self._read(text) for text in (*texts, *turns)])
+        decided = [self.decide(dict(zip(self._scorer.labels, map(float, row), strict=True))) for row in rows]
+        found = [
+            made
+            for place, made in enumerate(decided[: len(texts)])
+            if made is not None and (place == 0 or made.score >= self._thresholds.disguised)
+        ]
+        if turns and decided[-2] is None and (made := decided[-1]) is not None and made.action is Action.REFUSE:
+            found.append(replace(made, layer=f"{self.name} of turns"))  # this message is what makes it harmful
+        return found
+
+    def decide(self, probabilities: Mapping[str, float]) -> Finding | None:
+        """What one text's probabilities come to: distress first, then an attempt to turn the tutor, then harm."""
+        limits = self._thresholds
+        for group, threshold, action in (
+            ("distress", limits.distress, Action.ESCALATE),
+            ("jailbreak", limits.jailbreak, Action.REFUSE),
+            ("harmful", limits.harmful, Action.REFUSE),
+        ):
+            mine = {label: value for label, value in probabilities.items() if label.startswith(f"{group}.")}
+            if (score := sum(mine.values())) >= threshold:
+                return Finding(action, max(mine, key=mine.__getitem__).partition(".")[2], self.name, score)
+        return None

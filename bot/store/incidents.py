@@ -1,0 +1,131 @@
+"""What a person must look at: who is to be told of it, who looks after it, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select, update
+
+from bot.store.database import Database
+from bot.tables import Conversation, InboxMessage, Incident, StoredAnswer, now
+from bot.words import DISTRESS
+
+OPEN, CLOSED = "open", "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One adult was told, once. `contact` is written as in the settings."""
+
+    contact: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An incident and the channel it came by. The child's words are only in one that was asked for by number.
+
+    `next_alert_at` is None where nobody is to be told, or nobody any more. `answer_id` is that of what was replied.
+    """
+
+    id: int
+    category: str
+    state: str
+    channel: str
+    created_at: datetime
+    told: tuple[Alert, ...]
+    next_alert_at: datetime | None
+    seen_at: datetime | None
+    seen_by: str | None
+    closed_at: datetime | None
+    closed_by: str | None
+    note: str | None
+    question: str = ""
+    answer_id: str | None = None
+
+
+class Incidents(Database):
+    """One stays open until a person closes it with a note, or what was given up is tried again."""
+
+    async def incidents(self, state: str = OPEN, *, limit: int = 200) -> list[Case]:
+        """Children in distress first, or a night without network would hide them; of each the newest first."""
+        distress = Incident.category.in_(DISTRESS)
+        query = _cases().where(Incident.state == state).order_by(distress.desc(), Incident.id.desc()).limit(limit)
+        async with self.reading() as session:
+            return [_case(*row) for row in (await session.execute(query)).all()]
+
+    async def incident(self, incident_id: int) -> Case | None:
+        """One of them, with what the child wrote; that is "" once the child is forgotten."""
+        words = func.coalesce(StoredAnswer.question, InboxMessage.text, "")
+        query = _cases().add_columns(words, StoredAnswer.id).where(Incident.id == incident_id)
+        query = query.outerjoin(StoredAnswer, StoredAnswer.message_id == Incident.message_id)
+        async with self.reading() as session:
+            row = (await session.execute(query)).one_or_none()
+        return _case(*row) if row is not None else None
+
+    async def see_incident(self, incident_id: int, *, by: str) -> bool:
+        """Somebody looks after it: nobody else is alerted. False when there is no open one without such a person."""
+        return await self._changed(
+            update(Incident)
+            .where(Incident.id == incident_id, Incident.state == OPEN, Incident.seen_at.is_(None))
+            .values(seen_at=now(), seen_by=by, next_alert_at=None)
+        )
+
+    async def close_incident(self, incident_id: int, *, by: str, note: str) -> bool:
+        """What was done about it, in a few words. False when there is no open one. Raises ValueError without a note."""
+        if not note.strip():
+            raise ValueError("an incident is closed with a note")
+        return await self._changed(
+            update(Incident)
+            .where(Incident.id == incident_id, Incident.state == OPEN)
+            .values(state=CLOSED, note=note.strip(), closed_at=now(), closed_by=by, next_alert_at=None)
+        )
+
+    # ---- alerts --------------------------------------------------------------------------------------------------
+
+    async def alerts_due(self, *, limit: int = 50) -> list[Case]:
+        """Of whom an adult is to be told now, the longest waiting first."""
+        due = (Incident.state == OPEN, Incident.seen_at.is_(None), Incident.next_alert_at <= now())
+        query = _cases().where(*due).order_by(Incident.next_alert_at).limit(limit)
+        async with self.reading() as session:
+            return [_case(*row) for row in (await session.execute(query)).all()]
+
+    async def put_off_alert(self, case: Case, until: datetime | None) -> Case | None:
+        """Have its next alert later than `case` says, or never: the case as it is then. Of several, one succeeds.
+
+        None for the others, and when somebody looks after it by now.
+        """
+        mine = (Incident.next_alert_at.is_not(None), Incident.next_alert_at == case.next_alert_at)
+        put_off = update(Incident).where(Incident.id == case.id, Incident.state == OPEN, *mine)
+        return replace(case, next_alert_at=until) if await self._changed(put_off.values(next_alert_at=until)) else None
+
+    async def alerted(self, incident_id: int, contact: str, *, following: datetime) -> None:
+        """An adult was told; the next one is to be at `following`, unless somebody looks after it by now."""
+        async with self.writing() as session:
+            row = await session.scalar(select(Incident).where(Incident.id == incident_id).with_for_update())
+            if row is None:
+                return
+            row.told = [*row.told, [contact, now().isoformat()]]
+            if row.next_alert_at is not None:
+                row.next_alert_at = following
+
+
+def _cases() -> Select[Incident, str]:
+    """Incidents, each with its channel."""
+    channel = func.coalesce(InboxMessage.channel, Conversation.channel, "")
+    query = select(Incident, channel).outerjoin(InboxMessage, InboxMessage.id == Incident.message_id)
+    return query.outerjoin(Conversation, Conversation.id == Incident.conversation_id)
+
+
+def _case(row: Incident, channel: str, question: str = "", answer_id: str | None = None) -> Case:
+    told = tuple(Alert(contact, datetime.fromisoformat(at)) for contact, at in row.told)
+    same: dict[str, Any] = {
+        name: getattr(row, name)
+        for name in (
+            "id", "category", "state", "created_at", "next_alert_at", "seen_at", "seen_by", "closed_at", "closed_by",
+            "note",
+        )
+    }  # fmt: skip
+    return Case(channel=channel, told=told, question=question, answer_id=answer_id, **same)
