@@ -35,6 +35,7 @@ from bot.queue import Queue, in_memory, on_redis
 from bot.replies import Replies
 from bot.safety.classifier import THRESHOLDS, Classifier, Thresholds
 from bot.safety.filter import SafetyFilter
+from bot.safety.guard import Guard
 from bot.safety.personal_data import mask
 from bot.settings import PROJECT, Settings
 from bot.store import Accepted, Store, connect
@@ -374,18 +375,30 @@ async def opened_library(
 @asynccontextmanager
 async def opened_safety(settings: Settings) -> AsyncIterator[SafetyFilter]:
     """The safety filter with every layer. Raises SetupError when a part of it is missing: nothing runs without it."""
+    safety = settings.safety
+    key = safety.guard_key.get_secret_value() if safety.guard_key else ""
+    guard = (
+        Guard(str(safety.guard_url), safety.guard_model, deadline=safety.guard_seconds, key=key)
+        if safety.guard_url is not None
+        else None
+    )
     with ThreadPoolExecutor(1, "safety") as executor:
         try:
             classifier = await asyncio.get_running_loop().run_in_executor(executor, _classifier, settings, executor)
             opened = SafetyFilter.load(
                 PROJECT / "data" / "safety",
                 classifier,
+                *([guard] if guard is not None else []),
                 confidential=(SYSTEM,),
                 helplines=tuple(settings.helplines.model_dump().values()),
             )
         except (InferenceError, OSError, ValueError) as error:
             raise SetupError(f"The safety filter cannot be opened: {error}") from error
-        yield opened
+        try:
+            yield opened
+        finally:
+            if guard is not None:
+                await guard.close()
 
 
 def _classifier(settings: Settings, executor: Executor) -> Classifier:

@@ -182,6 +182,12 @@ class SafetySettings(BaseModel):
     """What screens questions and answers, and who is told of a child in distress."""
 
     classifier: Path = Field(PROJECT / "data" / "safety" / "classifier", description="Folder of the classifier.")
+    guard_url: HttpUrl | None = Field(
+        None, description="An OpenAI-compatible server with a guard model, http://host:8000. Empty: none is asked."
+    )
+    guard_model: str = Field("llama-guard", description="The guard model's name on that server.")
+    guard_key: SecretStr | None = Field(None, description="What that server wants as a key.")
+    guard_seconds: float = Field(1.5, gt=0, description="How long the guard may take; late, it is passed over.")
     adults: Annotated[tuple[Contact, ...], NoDecode] = Field(
         (),
         description="Whom to tell of a child in distress, in order, such as mailto:asha@school.example, "

@@ -21,7 +21,7 @@ class SafetyArguments:
     batch: int = 32
     warmup: float = 0.06
     smoothing: float = 0.05
-    repeat: int = 3
+    repeat: int = 2
     window: int = 96
     windows: int = 4
     threads: int = 2

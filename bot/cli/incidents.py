@@ -10,7 +10,7 @@ import typer
 from bot.cli.common import Json, out, show, show_json
 from bot.cli.people import with_store
 from bot.errors import SetupError
-from bot.words import CHANNELS, category
+from bot.words import CHANNELS, DISTRESS, category
 
 if TYPE_CHECKING:
     from bot.store import Case
@@ -105,6 +105,7 @@ def _lines(case: Case) -> list[str]:
         f"Incident {case.id}: {category(case.category).english}",
         f"{_moment(case.created_at)} UTC, {CHANNELS.get(case.channel, case.channel)}, {case.state}",
         f"The student wrote: {case.question or 'erased, or nothing'}",
+        *([f"From: {case.address}"] if case.category in DISTRESS and case.address else []),
         *(f"Told: {alert.contact} at {_moment(alert.at)} UTC" for alert in case.told),
     ]
     if case.seen_at is not None:

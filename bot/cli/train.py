@@ -102,6 +102,9 @@ def safety(
         Path | None, typer.Option(exists=True, file_okay=False, help="Folder with safety/*.jsonl.xz to add.")
     ] = None,
     output: Output = None,
+    fit_only: Annotated[
+        bool, typer.Option("--fit-only", help="Fit the thresholds of the classifier that is there, and train nothing.")
+    ] = False,
 ) -> None:
     """Train the safety classifier and fit its thresholds."""
     with training():
@@ -113,14 +116,16 @@ def safety(
 
         arguments = _section(_recipe(recipe, output=output).safety, recipe, "safety")
         examples = messages(corpus, apart=True)
-        run = train(arguments, packaged(), examples, read_as_served())
+        if not fit_only:
+            run = train(arguments, packaged(), examples, read_as_served())
+            losses = ", ".join(f"{loss:.3f}" for loss in run.losses)
+            out.print(f"Trained on {run.examples:,} messages in {run.seconds:.0f} s; losses on the dev split {losses}.")
         held = [example for example in examples if example.split == "dev"]
         thresholds = Thresholds(**fit(list(zip(held, probabilities(arguments.output, held), strict=True))))
         thresholds.save(arguments.output / THRESHOLDS)
     out.print(
-        f"Trained on {run.examples:,} messages in {run.seconds:.0f} s; losses on the dev split "
-        f"{', '.join(f'{loss:.3f}' for loss in run.losses)}. Thresholds: distress {thresholds.distress:.2f}, harmful "
-        f"{thresholds.harmful:.2f}, jailbreak {thresholds.jailbreak:.2f}. See sahpathi evaluate safety."
+        f"Thresholds: distress {thresholds.distress:.2f}, anything {thresholds.held:.2f}. "
+        "What they come to: sahpathi evaluate safety"
     )
 
 

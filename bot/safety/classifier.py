@@ -18,6 +18,7 @@ from bot.ports import Action
 from bot.safety.finding import Finding, Reading
 
 THRESHOLDS = "thresholds.json"
+DISTRESS = "distress"
 MOST_VIEWS = 4  # a message with more disguises than that is judged by the first ones
 
 
@@ -37,11 +38,14 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From which probability on a message is held for one. `disguised` is for texts that had to be decoded."""
+    """From which probability on a message is held.
+
+    `distress` is for the kinds of distress together, `held` for all that is not harmless together: a message that is
+    surely not harmless is held, even where it is unclear for what. `disguised` is for texts that had to be decoded.
+    """
 
     distress: float
-    harmful: float
-    jailbreak: float
+    held: float
     disguised: float = 0.9
 
     @classmethod
@@ -51,7 +55,7 @@ class Thresholds:
         try:
             return cls(**{name: float(value) for name, value in raw.items()})
         except (TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path}: thresholds are four numbers: distress, harmful, jailbreak, disguised") from error
+            raise ValueError(f"{path}: thresholds are three numbers: distress, held, disguised") from error
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
@@ -88,14 +92,18 @@ class Classifier:
         return found
 
     def decide(self, probabilities: Mapping[str, float]) -> Finding | None:
-        """What one text's probabilities come to: distress first, then an attempt to turn the tutor, then harm."""
-        limits = self._thresholds
-        for group, threshold, action in (
-            ("distress", limits.distress, Action.ESCALATE),
-            ("jailbreak", limits.jailbreak, Action.REFUSE),
-            ("harmful", limits.harmful, Action.REFUSE),
-        ):
-            mine = {label: value for label, value in probabilities.items() if label.startswith(f"{group}.")}
-            if (score := sum(mine.values())) >= threshold:
-                return Finding(action, max(mine, key=mine.__getitem__).partition(".")[2], self.name, score)
-        return None
+        """What one text's probabilities come to: distress first, then whatever else is likeliest."""
+        groups: dict[str, dict[str, float]] = {DISTRESS: {}}
+        for label, value in probabilities.items():
+            group, _, category = label.partition(".")
+            if category:
+                groups.setdefault(group, {})[category] = value
+        sums = {group: sum(values.values()) for group, values in groups.items()}
+        if sums[DISTRESS] >= self._thresholds.distress:
+            group, score = DISTRESS, sums[DISTRESS]
+        elif (score := sum(sums.values())) >= self._thresholds.held:
+            group = max(sums, key=sums.__getitem__)
+        else:
+            return None
+        action = Action.ESCALATE if group == DISTRESS else Action.REFUSE
+        return Finding(action, max(groups[group], key=groups[group].__getitem__), self.name, score)

@@ -1,13 +1,14 @@
 """The safety filter: what `bot.ports.Safety` asks for, as layers in a fixed order.
 
-A question: normalise, then every layer; distress that any of them hears comes before every refusal, so that a child who
-swears while asking for help is helped. An answer: leaks, personal data, categories.
+A question: normalise, then every layer at once; distress that any of them hears comes before every refusal, so that a
+child who swears while asking for help is helped. An answer: leaks, personal data, categories.
 
 Nothing is caught here. The tutor treats an exception as unsafe: it sends the fixed reply and flags the message.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,13 +43,9 @@ class SafetyFilter:
 
     async def screen_question(self, text: str, earlier: Sequence[str] = ()) -> Verdict:
         reading = Reading.of(text, earlier)
-        refused: Finding | None = None
-        for layer in self.layers:
-            found = await layer.judge(reading)
-            if found is not None and found.action is Action.ESCALATE:
-                return _verdict(found)
-            refused = refused or found
-        return _verdict(refused) if refused is not None else ALLOWED
+        found = [one for one in await asyncio.gather(*(layer.judge(reading) for layer in self.layers)) if one]
+        gravest = next((one for one in found if one.action is Action.ESCALATE), found[0] if found else None)
+        return _verdict(gravest) if gravest is not None else ALLOWED
 
     async def screen_answer(self, text: str) -> Verdict:
         if category := self._answers.category(text):

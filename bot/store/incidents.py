@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, func, select, update
 
-from bot.store.database import Database
+from bot.store.database import ERASED_PREFIX, Database
 from bot.tables import Conversation, InboxMessage, Incident, StoredAnswer, now
 from bot.words import DISTRESS
 
@@ -25,9 +25,10 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An incident and the channel it came by. The child's words are only in one that was asked for by number.
+    """An incident and the channel it came by. The child's words and address are only in one asked for by number.
 
     `next_alert_at` is None where nobody is to be told, or nobody any more. `answer_id` is that of what was replied.
+    `address` is where the child writes from, as the channel has it: a number on WhatsApp, a chat on Telegram.
     """
 
     id: int
@@ -44,6 +45,7 @@ class Case:
     note: str | None
     question: str = ""
     answer_id: str | None = None
+    address: str = ""
 
 
 class Incidents(Database):
@@ -57,9 +59,10 @@ class Incidents(Database):
             return [_case(*row) for row in (await session.execute(query)).all()]
 
     async def incident(self, incident_id: int) -> Case | None:
-        """One of them, with what the child wrote; that is "" once the child is forgotten."""
+        """One of them, with what the child wrote and where from; both are "" once the child is forgotten."""
         words = func.coalesce(StoredAnswer.question, InboxMessage.text, "")
-        query = _cases().add_columns(words, StoredAnswer.id).where(Incident.id == incident_id)
+        address = func.coalesce(Conversation.address, "")
+        query = _cases().add_columns(words, StoredAnswer.id, address).where(Incident.id == incident_id)
         query = query.outerjoin(StoredAnswer, StoredAnswer.message_id == Incident.message_id)
         async with self.reading() as session:
             row = (await session.execute(query)).one_or_none()
@@ -119,7 +122,7 @@ def _cases() -> Select[Incident, str]:
     return query.outerjoin(Conversation, Conversation.id == Incident.conversation_id)
 
 
-def _case(row: Incident, channel: str, question: str = "", answer_id: str | None = None) -> Case:
+def _case(row: Incident, channel: str, question: str = "", answer_id: str | None = None, address: str = "") -> Case:
     told = tuple(Alert(contact, datetime.fromisoformat(at)) for contact, at in row.told)
     same: dict[str, Any] = {
         name: getattr(row, name)
@@ -128,4 +131,5 @@ def _case(row: Incident, channel: str, question: str = "", answer_id: str | None
             "note",
         )
     }  # fmt: skip
-    return Case(channel=channel, told=told, question=question, answer_id=answer_id, **same)
+    known = "" if address.startswith(ERASED_PREFIX) else address
+    return Case(channel=channel, told=told, question=question, answer_id=answer_id, address=known, **same)

@@ -18,9 +18,14 @@ from bot.tutoring.commands import SUBJECTS
 from bot.tutoring.everyday import Everyday
 
 FOLDER = PROJECT / "data" / "locales"
-TEXTS: dict[str, dict[str, str]] = {
-    path.stem: json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.json")
+WORDINGS: dict[str, dict[str, list[str]]] = {
+    path.stem: {
+        key: held if isinstance(held, list) else [held]
+        for key, held in json.loads(path.read_text(encoding="utf-8")).items()
+    }
+    for path in FOLDER.glob("*.json")
 }
+TEXTS = {language: {key: "\n".join(held) for key, held in texts.items()} for language, texts in WORDINGS.items()}
 KEYS = sorted(TEXTS["en"])
 HELPLINES = HelplineSettings().model_dump()
 
@@ -50,6 +55,17 @@ def test_locales_have_the_same_keys_and_placeholders(language: str) -> None:
     assert sorted(TEXTS[language]) == KEYS
     for key in KEYS:
         assert placeholders(TEXTS[language][key]) == placeholders(TEXTS["en"][key]), key
+
+
+def test_a_refusal_is_worded_in_several_ways_and_each_is_said() -> None:
+    replies = Replies.load(FOLDER, HELPLINES)
+    refusals = [key for key in KEYS if key.startswith("refused.") and len(WORDINGS["en"][key]) > 1]
+    assert len(refusals) >= 10
+    for key in refusals:
+        for language in NAMES:
+            wordings = WORDINGS[language][key]
+            assert len(set(wordings)) == len(WORDINGS["en"][key])
+            assert {replies.say(key, language) for _ in range(200)} == set(wordings)
 
 
 def test_every_key_that_the_code_says_exists() -> None:
@@ -102,7 +118,7 @@ def test_the_promised_sentences_are_said_word_for_word() -> None:
 
 
 def test_an_unknown_language_and_a_missing_text_fall_back_to_english() -> None:
-    replies = Replies({"en": {"thanks": "Thanks, {name}"}, "hi": {}})
+    replies = Replies({"en": {"thanks": ("Thanks, {name}",)}, "hi": {}})
     assert replies.say("thanks", "hi", name="Asha") == "Thanks, Asha"
     assert replies.say("thanks", "ta", name="Asha") == "Thanks, Asha"
 

@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from bot.errors import LeaseLost
 from bot.migrations import upgrade
 from bot.ports import Answer, Choice, DeliveryState, Effect, Inbound, Kind, Profile, Route, StatusUpdate
 from bot.store import ANSWERED, BURIED, Accepted, Store, Work, connect
-from bot.tables import Conversation, InboxMessage, OutboxPart, Table, now
+from bot.tables import Conversation, InboxMessage, OutboxPart, StoredAnswer, Table, now
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 
@@ -176,6 +176,26 @@ async def test_hints_of_one_question_win_over_the_profile(store: Store) -> None:
     later = await store.next_message(accepted.conversation_id)
     assert later is not None
     assert later.turn.profile == Profile(class_level=6, subject="science")
+
+
+async def test_a_message_comes_with_what_was_asked_and_answered_just_before(store: Store) -> None:
+    refused, old = Answer("No.", Route.REFUSED, "en"), Answer("A cell.", Route.QUOTED, "en")
+    for number, (asked, answer) in enumerate(
+        [("one", old), ("bad", refused), ("two", old), ("three", old), ("four", old), ("five", old)]
+    ):
+        accepted = await store.accept(inbound(str(number), asked))
+        work, token = await taken(store, accepted.conversation_id)
+        await store.commit_answer(work, accepted.conversation_id, token, f"answer {number}", answer, [])
+        await store.release(accepted.conversation_id, token)
+    accepted = await store.accept(inbound("last", "six"))
+    await store.accept(inbound("other", "elsewhere", address="43"))
+    work, _ = await taken(store, accepted.conversation_id)
+    assert work.turn.earlier == ("two", "three", "four", "five")
+    async with store.writing() as session:
+        await session.execute(update(StoredAnswer).values(created_at=now() - timedelta(hours=1)))
+    later = await store.next_message(accepted.conversation_id)
+    assert later is not None
+    assert later.turn.earlier == ()
 
 
 async def test_rating_reaches_only_answers_of_the_same_conversation(store: Store) -> None:

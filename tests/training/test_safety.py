@@ -142,8 +142,8 @@ def test_what_a_category_is_unknown_of_may_be_any_of_its_label() -> None:
 def test_thresholds_let_the_allowed_share_of_harmless_messages_through() -> None:
     harmless = [(message(f"q{n}", BENIGN, "lesson", "dev"), _row(n / 1000)) for n in range(500)]
     found = fit(harmless)
-    held = sum(row[LABELS.index("harmful.crime")] >= found["harmful"] for _, row in harmless)
-    assert held <= 0.008 * 500 + 1
+    held = sum(row[LABELS.index("harmful.crime")] >= found["held"] for _, row in harmless)
+    assert 0 < held <= 0.015 * 500 + 1
     assert LOWEST <= found["distress"] <= HIGHEST
 
 
