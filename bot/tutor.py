@@ -115,7 +115,7 @@ class Tutor:
         if not question:
             return self._fixed("empty_question", Route.REFUSED, language, watch)
         with watch.stage("screen"):
-            verdict = await screened(self.safety.screen_question, question, turn.earlier)
+            verdict = await screened(self.safety.screen_question, self._own_words(turn, question), turn.earlier)
         if verdict.action is not Action.ALLOW:
             return self._declined(verdict, language, watch)
         if len(question) > self.longest_question:  # after the screening: a child in distress may write at length
@@ -138,6 +138,12 @@ class Tutor:
         if not found.passages:
             return self._not_in_book(found, language, watch)
         return await self._from_book(question, turn.profile, found, language, watch, publish)
+
+    def _own_words(self, turn: Turn, question: str) -> str:
+        """What the student says beyond our own words: nothing of a button's, of a command what follows its name."""
+        if turn.kind is Kind.COMMAND:
+            return question.partition(" ")[2]
+        return question if self.commands.behind(question) is None else ""
 
     def _told(self, turn: Turn, question: str) -> Answer | None:
         """The reply to a command or a word of the menu, and to whoever has not agreed yet."""

@@ -19,6 +19,7 @@ from bot.safety.finding import Finding, Reading
 
 THRESHOLDS = "thresholds.json"
 DISTRESS = "distress"
+FEWEST_WORDS = 3  # "no", "stop", "next one": what is shorter says too little, and is the business of the phrase lists
 MOST_VIEWS = 4  # a message with more disguises than that is judged by the first ones
 
 
@@ -79,13 +80,17 @@ class Classifier:
 
     def _judge(self, reading: Reading) -> list[Finding]:
         texts = [reading.text, *reading.undisguised[:MOST_VIEWS]]
+        if len(reading.text.split()) < FEWEST_WORDS:
+            texts = [text for text in texts[1:] if len(text.split()) >= FEWEST_WORDS]  # an encoded text is one word
+        if not texts:
+            return []
         turns = [together(reading.earlier), together((*reading.earlier, reading.text))] if reading.earlier else []
         rows = self._scorer.scores([self._read(text) for text in (*texts, *turns)])
         decided = [self.decide(dict(zip(self._scorer.labels, map(float, row), strict=True))) for row in rows]
         found = [
             made
-            for place, made in enumerate(decided[: len(texts)])
-            if made is not None and (place == 0 or made.score >= self._thresholds.disguised)
+            for text, made in zip(texts, decided, strict=False)
+            if made is not None and (text == reading.text or made.score >= self._thresholds.disguised)
         ]
         if turns and decided[-2] is None and (made := decided[-1]) is not None and made.action is Action.REFUSE:
             found.append(replace(made, layer=f"{self.name} of turns"))  # this message is what makes it harmful

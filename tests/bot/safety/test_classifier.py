@@ -62,7 +62,7 @@ def classifier(executor: Executor) -> Classifier:
 async def test_the_categories_of_a_decision_are_added_up(
     classifier: Classifier, text: str, action: Action, category: str
 ) -> None:
-    found = await classifier.judge(Reading(text, (text,)))
+    found = await classifier.judge(Reading.of(f"he says {text}"))
     assert found is not None
     assert (found.action, found.category) == (action, category)
 
@@ -71,23 +71,28 @@ async def test_the_categories_of_a_decision_are_added_up(
     "text", ["a lesson", "self_harm:0.49", "weapons:0.3 drugs:0.29", "injection:0.3 abuse:0.2", ""]
 )
 async def test_below_every_threshold_nothing_is_found(classifier: Classifier, text: str) -> None:
-    assert await classifier.judge(Reading(text, (text,))) is None
+    assert await classifier.judge(Reading.of(f"he says {text}")) is None
+
+
+@pytest.mark.parametrize("text", ["self_harm:0.9", "injection:0.9 weapons:0.1", "नहीं"])
+async def test_one_or_two_words_are_left_to_the_phrase_lists(classifier: Classifier, text: str) -> None:
+    assert await classifier.judge(Reading.of(text)) is None
 
 
 async def test_what_is_under_a_disguise_must_be_surer(classifier: Classifier) -> None:
-    assert await classifier.judge(Reading("plain", ("plain", "weapons:0.8"))) is None
-    assert await classifier.judge(Reading("plain", ("plain", "weapons:0.95"))) is not None
+    assert await classifier.judge(Reading("plain", ("plain", "now weapons:0.8 then"))) is None
+    assert await classifier.judge(Reading("plain", ("plain", "now weapons:0.95 then"))) is not None
 
 
 async def test_turns_together_are_refused_when_the_last_one_tips_them(classifier: Classifier) -> None:
-    reading = Reading.of("weapons:0.3", earlier=("weapons:0.2", "weapons:0.2"))
+    reading = Reading.of("and then weapons:0.3", earlier=("weapons:0.2", "weapons:0.2"))
     found = await classifier.judge(reading)
     assert found is not None
     assert (found.action, found.layer) == (Action.REFUSE, "classifier of turns")
 
 
 async def test_a_lesson_after_what_was_already_over_the_line_is_a_lesson(classifier: Classifier) -> None:
-    assert await classifier.judge(Reading.of("a lesson", earlier=("weapons:0.4", "weapons:0.4"))) is None
+    assert await classifier.judge(Reading.of("a new lesson", earlier=("weapons:0.4", "weapons:0.4"))) is None
 
 
 def test_thresholds_are_read_as_they_were_written(tmp_path: Path) -> None:
