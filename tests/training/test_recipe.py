@@ -17,7 +17,8 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_the_shipped_recipes_load() -> None:
-    assert names() == ["adapter-cpu", "base", "base-cpu"]
+    assert names() == ["adapter-cpu", "base", "base-cpu", "safety-cpu"]
+    assert recipe("safety-cpu").safety is not None
     small, large, adapter = recipe("base-cpu"), recipe("base"), recipe("adapter-cpu")
     assert small.tokenizer is not None
     assert small.pretrain is not None

@@ -17,7 +17,7 @@ from training.errors import CorpusError, DatasetError
 from training.safety import train
 from training.safety_arguments import SafetyArguments
 from training.safety_examples import BENIGN, DISTRESS, HARMFUL, LABELS, SafetyExample, apart, shipped
-from training.safety_thresholds import HIGHEST, LOWEST, fit
+from training.safety_thresholds import HIGHEST, LOWEST, MAY_HOLD, fit
 
 
 def message(text: str, label: str, category: str, split: str = "train", source: str = "ours") -> SafetyExample:
@@ -143,7 +143,7 @@ def test_thresholds_let_the_allowed_share_of_harmless_messages_through() -> None
     harmless = [(message(f"q{n}", BENIGN, "lesson", "dev"), _row(n / 1000)) for n in range(500)]
     found = fit(harmless)
     held = sum(row[LABELS.index("harmful.crime")] >= found["held"] for _, row in harmless)
-    assert 0 < held <= 0.015 * 500 + 1
+    assert 0 < held <= MAY_HOLD["held"]["lesson"] * 500 + 1
     assert LOWEST <= found["distress"] <= HIGHEST
 
 
