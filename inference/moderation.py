@@ -81,7 +81,7 @@ class Moderator:
             head.weight.copy_(learned.pop(HEAD_WEIGHT))
             head.bias.copy_(learned.pop(HEAD_BIAS))
             _merge(model, learned, card.scale, folder)
-        if any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16")):
+        if multiplies_bfloat16():
             model = model.bfloat16()
         return cls(card, model.eval(), tokenizer, head.eval())
 
@@ -139,6 +139,14 @@ def pooled(encoder: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     kept = batch["attention_mask"].unsqueeze(-1).to(states.dtype)
     mean: torch.Tensor = (states * kept).sum(dim=1) / kept.sum(dim=1).clamp(min=1.0)
     return mean
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 itself; others emulate it, slowly."""
+    import torch
+
+    known = torch.cpu.get_capabilities()
+    return any(known.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _merge(model: Any, learned: Mapping[str, torch.Tensor], scale: float, folder: Path) -> None:

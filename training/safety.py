@@ -21,7 +21,16 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from transformers import AutoModel, AutoTokenizer
 
-from inference.moderation import CARD, HEAD_BIAS, HEAD_WEIGHT, WEIGHTS, ModerationCard, pooled, windows
+from inference.moderation import (
+    CARD,
+    HEAD_BIAS,
+    HEAD_WEIGHT,
+    WEIGHTS,
+    ModerationCard,
+    multiplies_bfloat16,
+    pooled,
+    windows,
+)
 from training.errors import CorpusError, TrainingError
 from training.progress import OnProgress, Progress, reporting
 from training.safety_arguments import SafetyArguments
@@ -155,7 +164,7 @@ class _Trainee:
         right = torch.zeros(len(batch), len(LABELS), dtype=torch.bool)
         for row, (_, allowed) in enumerate(batch):
             right[row, list(allowed)] = True
-        with torch.autocast("cpu", torch.bfloat16, enabled=_multiplies_bfloat16()):
+        with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16()):
             states = pooled(self._encoder, padded)
         logged = torch.log_softmax(self._head(states.float()), dim=-1)
         missed = -torch.logsumexp(logged.masked_fill(~right, -math.inf), dim=-1)
@@ -183,8 +192,3 @@ class _Trainee:
         )
         args = self._args
         ModerationCard(args.encoder, LABELS, args.alpha / args.rank, args.window, args.windows).save(folder / CARD)
-
-
-def _multiplies_bfloat16() -> bool:
-    known = torch.cpu.get_capabilities()
-    return any(known.get(name) for name in ("avx512_bf16", "amx_bf16"))
