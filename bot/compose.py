@@ -8,8 +8,8 @@ import hmac
 import logging
 import os
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -19,24 +19,26 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.alarm import Alarm, ByChannel, Sender
+from bot.alarm.alerts import Alarm, ByChannel, Sender
+from bot.alarm.contacts import MAIL, TELEGRAM
+from bot.alarm.mail import Mailer
 from bot.books import Books
 from bot.channels.page import PageChannel
-from bot.contacts import MAIL, TELEGRAM
 from bot.errors import GenerationError, IndexBusy, IndexMismatch, SahpathiError, SettingsError, SetupError
+from bot.folding import letters, split
 from bot.jobs import Handler, JobRunner, Jobs
 from bot.limiter import Limiter
 from bot.live import MemoryLive, RedisLive
-from bot.mail import Mailer
 from bot.metrics import Metrics
 from bot.migrations import upgrade
 from bot.ports import Channel, Decoding, Generation, Inbound, Live, Message
 from bot.queue import Queue, in_memory, on_redis
 from bot.replies import Replies
-from bot.safety.classifier import THRESHOLDS, Classifier, Thresholds
+from bot.safety.classifier import Classifier, Judge, Thresholds
 from bot.safety.filter import SafetyFilter
 from bot.safety.guard import Guard
 from bot.safety.personal_data import mask
+from bot.safety.rules import Rules
 from bot.settings import PROJECT, Settings
 from bot.store import Accepted, Store, connect
 from bot.tutor import Tutor
@@ -45,6 +47,7 @@ from bot.tutoring.everyday import Everyday
 from bot.tutoring.menu import listed
 from bot.worker import Patience, Worker
 from inference.adapters import Shelf
+from inference.classifiers import THRESHOLDS, ClassifierShelf
 from inference.errors import InferenceError
 from inference.prompt import SYSTEM, grounded
 
@@ -52,6 +55,7 @@ if TYPE_CHECKING:  # imported where they are made: a web process needs neither C
     from bot.channels.cloud import CloudChannel
     from bot.channels.telegram import TelegramChannel
     from bot.channels.whatsapp import WhatsAppChannel
+    from inference.moderation import Moderator, Worded
     from inference.process import EngineProcess
     from rag.library import Library
 
@@ -354,6 +358,7 @@ async def opened_library(
             answerable=await asyncio.to_thread(Answerable.load, PROJECT / "data" / "retrieval" / "answerable.json"),
             board=settings.retrieval.board,
             reranker=settings.retrieval.reranker,
+            admits=await asyncio.to_thread(_passage_check),
             any_model=rebuild,
         )
     except EmbeddingMismatch as error:
@@ -364,12 +369,18 @@ async def opened_library(
         raise SetupError(str(error)) from error
     try:
         report = await library.index(shelves(settings), progress, force=rebuild)
-        for problem in report.errors:
+        for problem in report.summary()["errors"]:
             logger.warning("left out: %s", problem)
         logger.info("%d chapters, %d passages%s", report.chapters, report.passages, ", indexed" * report.rebuilt)
         yield library
     finally:
         await library.close()
+
+
+def _passage_check() -> Callable[[str], bool]:
+    """What tells a passage that gives orders to the tutor from one that teaches: a model might obey it."""
+    rules = Rules.load(PROJECT / "data" / "safety" / "rules.json")
+    return lambda text: rules.may_be_printed((split(letters(text)),))  # one view: a model reads no base64 either
 
 
 @asynccontextmanager
@@ -384,10 +395,11 @@ async def opened_safety(settings: Settings) -> AsyncIterator[SafetyFilter]:
     )
     with ThreadPoolExecutor(1, "safety") as executor:
         try:
-            classifier = await asyncio.get_running_loop().run_in_executor(executor, _classifier, settings, executor)
+            serving = _Serving(settings)
+            await asyncio.get_running_loop().run_in_executor(executor, serving)  # now, not at the first message
             opened = SafetyFilter.load(
                 PROJECT / "data" / "safety",
-                classifier,
+                Classifier(serving, executor),
                 *([guard] if guard is not None else []),
                 confidential=(SYSTEM,),
                 helplines=tuple(settings.helplines.model_dump().values()),
@@ -401,21 +413,60 @@ async def opened_safety(settings: Settings) -> AsyncIterator[SafetyFilter]:
                 await guard.close()
 
 
-def _classifier(settings: Settings, executor: Executor) -> Classifier:
-    from inference.moderation import Moderator
-    from rag.embed import packaged
+class _Serving:
+    """The classifier that is promoted. It is looked for before each message, so that a promotion needs no restart."""
 
-    folder = settings.safety.classifier
-    moderator = Moderator.load(folder, packaged(), threads=settings.model.threads)
-    read = message_reader(moderator.knows)
-    return Classifier(moderator, read, Thresholds.load(folder / THRESHOLDS), executor)
+    def __init__(self, settings: Settings) -> None:
+        self._fixed = settings.safety.classifier
+        self._threads = settings.model.threads
+        self._shelf = classifiers(settings)
+        self._id = ""
+        self._judge: Judge | None = None
+
+    def __call__(self) -> Judge:
+        """Raises InferenceError, OSError or ValueError when there is none that can be loaded."""
+        wanted = str(self._fixed or self._shelf.current)
+        if self._judge is None or wanted != self._id:
+            self._judge = self._load(self._fixed or self._shelf.folder(wanted))
+            self._id = wanted
+            logger.info("safety: classifier %s", wanted)
+        return self._judge
+
+    def _load(self, folder: Path) -> Judge:
+        from inference.moderation import Moderator
+        from rag.embed import packaged
+
+        moderator = Moderator.load(folder, packaged(), threads=self._threads)
+        scorer = _ReadingModerator(moderator, message_reader(moderator.knows))
+        return Judge(scorer, Thresholds.load(folder / THRESHOLDS))
 
 
-def message_reader(is_word: Callable[[str], bool]) -> Callable[[str], str]:
-    """What puts a message into English, word by word, for the safety classifier; training reads the same way."""
+@dataclass(frozen=True, slots=True)
+class _ReadingModerator:
+    """Satisfies `classifier.Scorer`: puts messages into the model's form first."""
+
+    moderator: Moderator
+    read: Callable[[str], Worded]
+
+    @property
+    def labels(self) -> Sequence[str]:
+        return self.moderator.labels
+
+    def scores(self, texts: Sequence[str]) -> Iterable[Iterable[float]]:
+        return self.moderator.scores([self.read(text) for text in texts])
+
+
+def message_reader(is_word: Callable[[str], bool]) -> Callable[[str], Worded]:
+    """What puts a message before the safety classifier, in English and as spelled; training reads the same way."""
+    from inference.moderation import Worded
     from rag.gloss import Gloss
 
-    return Gloss.load(PROJECT / "data" / "glossary", is_word).english
+    gloss = Gloss.load(PROJECT / "data" / "glossary", is_word)
+
+    def read(text: str) -> Worded:
+        return Worded(gloss.english(text), gloss.spelled(text))
+
+    return read
 
 
 async def _start_engine(settings: Settings, stack: AsyncExitStack) -> EngineProcess | None:
@@ -450,6 +501,11 @@ def added_books(settings: Settings) -> Path:
 def shelf(settings: Settings) -> Shelf:
     """Adapters: the ones trained here first, then the shipped ones."""
     return Shelf(settings.home / "adapters", settings.adapters)
+
+
+def classifiers(settings: Settings) -> ClassifierShelf:
+    """Safety classifiers: those trained here, and the shipped one."""
+    return ClassifierShelf(settings.home / "classifiers", PROJECT / "data" / "safety" / "classifier")
 
 
 def _secret(settings: Settings) -> str:

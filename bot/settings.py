@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from bot.contacts import FORMS, MAIL, TELEGRAM, Contact, contacts
+from bot.alarm.contacts import FORMS, MAIL, TELEGRAM, Contact, contacts
 from bot.errors import SettingsError
 from rag.ingest import CODE
 
@@ -181,7 +181,9 @@ class HelplineSettings(BaseModel):
 class SafetySettings(BaseModel):
     """What screens questions and answers, and who is told of a child in distress."""
 
-    classifier: Path = Field(PROJECT / "data" / "safety" / "classifier", description="Folder of the classifier.")
+    classifier: Path | None = Field(
+        None, description="Folder of the classifier. Empty: the one promoted here, or the shipped one."
+    )
     guard_url: HttpUrl | None = Field(
         None, description="An OpenAI-compatible server with a guard model, http://host:8000. Empty: none is asked."
     )

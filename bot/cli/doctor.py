@@ -74,7 +74,7 @@ def _channels(settings: Settings) -> Iterator[dict[str, str]]:
 
 
 def _adults(settings: Settings) -> dict[str, str]:
-    from bot.alarm import NOBODY
+    from bot.alarm.alerts import NOBODY
 
     adults = settings.safety.adults
     if not adults:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from bot.contacts import Contact
+from bot.alarm.contacts import Contact
 from bot.errors import SettingsError
 from bot.settings import PREFIX, PROJECT, Settings
 

@@ -14,7 +14,7 @@ TIMEOUT = 10.0  # seconds for each step of the conversation with the server
 
 
 class Mailer:
-    """Satisfies `alarm.Sender`. One connection a message: they are few, and each must find the server as it is now."""
+    """Satisfies `alerts.Sender`. One connection a message: they are few, and each must find the server as it is now."""
 
     def __init__(
         self,

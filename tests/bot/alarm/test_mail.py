@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bot.alarm.mail import Mailer
 from bot.errors import DeliveryError, PermanentError, TransientError
-from bot.mail import Mailer
 from tests.mailbox import HOST, PASSWORD, USER, MailServer, certificate
 from tests.servers import free_port
 

@@ -14,10 +14,10 @@ from datetime import timedelta
 
 import pytest
 
-from bot.alarm import HOLD_SECONDS, MOST_ROUNDS, NOBODY, Alarm, ByChannel, Sender
+from bot.alarm.alerts import HOLD_SECONDS, MOST_ROUNDS, NOBODY, Alarm, ByChannel, Sender
+from bot.alarm.contacts import MAIL, TELEGRAM, Contact, contacts
+from bot.alarm.mail import Mailer
 from bot.channels.telegram import TelegramChannel
-from bot.contacts import MAIL, TELEGRAM, Contact, contacts
-from bot.mail import Mailer
 from bot.store import OPEN, Case, Store
 from bot.tables import now
 from bot.words import DISTRESS
@@ -165,7 +165,7 @@ class Stuck:
 async def test_an_alarm_that_is_killed_before_it_told_anybody_loses_nothing(
     store: Store, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.alarm.HOLD_SECONDS", 0.5)
+    monkeypatch.setattr("bot.alarm.alerts.HOLD_SECONDS", 0.5)
     assert HOLD_SECONDS > 0.5
     case = await happened(store)
     stuck = Stuck()
@@ -199,7 +199,7 @@ async def test_when_one_cannot_be_told_the_next_is_at_once(
 async def test_one_who_hangs_holds_nobody_up_for_long(
     store: Store, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.alarm.SEND_SECONDS", 0.2)
+    monkeypatch.setattr("bot.alarm.alerts.SEND_SECONDS", 0.2)
     case = await happened(store)
     adults = [Contact(TELEGRAM, CHAT), *by_mail(MEERA)]
     senders: dict[str, Sender] = {TELEGRAM: Stuck(), MAIL: mailer(server.port)}

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from bot import notice
-from bot.contacts import Contact
+from bot.alarm import notice
+from bot.alarm.contacts import Contact
 from bot.errors import DeliveryError
 from bot.ports import Channel, Outgoing
 from bot.store import Case, Store
