@@ -177,6 +177,7 @@ class Answer:
     choices: tuple[Choice, ...] = ()  # offered under the reply
     menu: tuple[str, ...] = ()  # words to keep ready beside the keyboard, where the channel can
     effect: Effect | None = None
+    verdict: Verdict | None = None  # of the safety filter, where it refused or escalated
 
     def message(self) -> str:
         """The whole reply as a messaging channel sends it: text, caution, source."""

@@ -2,7 +2,7 @@
 
 inbox          what students sent, the truth of the whole service: a message acknowledged to a provider is a row here
 conversations  one student on one channel: profile, and the lease of the worker that serves it
-answers        one per answered message: text, route, sources, adapter, decoding, timings, ratings, review
+answers        one per answered message: text, route, sources, adapter, decoding, timings, ratings, verdict, review
 outbox         the parts of each reply and where each stands with the provider
 incidents      what staff must look at: a child in distress, a buried message, a filter that failed
 users          teachers and operators who may sign in
@@ -104,7 +104,7 @@ class InboxMessage(Table):
 
 
 class StoredAnswer(Table):
-    """The answer to one inbox message. `review`: None -> approved | corrected."""
+    """The answer to one inbox message. `review`: None -> approved | corrected, of a refusal approved | false_alarm."""
 
     __tablename__ = "answers"
     __table_args__ = (UniqueConstraint("message_id"), Index("ix_answers_created_at", "created_at"))
@@ -126,6 +126,7 @@ class StoredAnswer(Table):
     passages: Mapped[list[Any]] = mapped_column(default=list)
     decoding: Mapped[dict[str, Any]] = mapped_column(default=dict)
     timings: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    verdict: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # {action, category, layer, score}
     rating: Mapped[int] = mapped_column(default=0)  # +1 thumb up, -1 thumb down, 0 none
     review: Mapped[str | None] = mapped_column(String(12), index=True)
     correction: Mapped[str | None] = mapped_column(Text)
@@ -184,6 +185,7 @@ class Incident(Table):
     closed_at: Mapped[datetime | None]
     closed_by: Mapped[str | None] = mapped_column(String(80))
     note: Mapped[str | None] = mapped_column(Text)  # of whoever closed it
+    outcome: Mapped[str | None] = mapped_column(String(12))  # of a child in distress: real | false_alarm
 
 
 class User(Table):

@@ -169,7 +169,9 @@ class Tutor:
         with watch.stage("screen"):
             verdict = await screened(self.safety.screen_answer, text)
         if verdict.action is not Action.ALLOW:
-            return self._fixed("safety_error", Route.REFUSED, language, watch, incident="unsafe_answer")
+            return self._fixed(
+                "safety_error", Route.REFUSED, language, watch, incident="unsafe_answer", verdict=verdict
+            )
         sources = _sources(draft, quote)
         confidence = draft.confidence if draft else min(1.0, quote.passage.score)
         return Answer(
@@ -212,7 +214,7 @@ class Tutor:
         route = Route.ESCALATED if verdict.action is Action.ESCALATE else Route.REFUSED
         failed_closed = verdict is UNSAFE
         incident = verdict.category if failed_closed or route is Route.ESCALATED else ""
-        return self._fixed(verdict.reply, route, language, watch, incident=incident)
+        return self._fixed(verdict.reply, route, language, watch, incident=incident, verdict=verdict)
 
     def _not_in_book(self, found: Retrieval, language: str, watch: Watch) -> Answer:
         if found.nearby:
@@ -221,8 +223,18 @@ class Tutor:
             text = self.replies.say("not_in_book_empty", language)
         return Answer(text, Route.NOT_IN_BOOK, language, timings=watch.timings())
 
-    def _fixed(self, key: str, route: Route, language: str, watch: Watch, *, incident: str = "") -> Answer:
-        return Answer(self.replies.say(key, language), route, language, timings=watch.timings(), incident=incident)
+    def _fixed(
+        self,
+        key: str,
+        route: Route,
+        language: str,
+        watch: Watch,
+        *,
+        incident: str = "",
+        verdict: Verdict | None = None,
+    ) -> Answer:
+        text = self.replies.say(key, language)
+        return Answer(text, route, language, timings=watch.timings(), incident=incident, verdict=verdict)
 
     def _source_line(self, sources: Sequence[Source], language: str) -> str:
         places = dict.fromkeys((source.book, source.chapter, source.page) for source in sources)

@@ -1,4 +1,4 @@
-"""What staff read in place of the codes that rows hold: channels, and what incidents are about."""
+"""What staff read in place of the codes that rows hold: channels, what incidents are about, and verdicts."""
 
 from __future__ import annotations
 
@@ -36,8 +36,41 @@ OTHERS: Mapping[str, Category] = {
     "safety_error": Category("A question that the safety filter could not check"),
 }
 IN_DISTRESS = Category("A child in distress", "बच्चा किसी परेशानी में है")  # of a kind that came later than this list
+OUTCOMES: Mapping[str, str] = {
+    "real": "It was right to alert",
+    "false_alarm": "False alarm: nothing was wrong",
+}
+REFUSALS: Mapping[str, str] = {
+    "injection": "An attempt to talk the tutor out of its rules",
+    "sexual": "Sexual content",
+    "weapons": "Making or getting weapons",
+    "violence": "Harming somebody",
+    "drugs": "Making, getting or taking drugs",
+    "hacking": "Breaking into computers or accounts",
+    "crime": "Crime",
+    "hate": "Hatred of a group of people",
+    "harassment": "Insults or threats",
+    "self_harm": "Ways of self-harm",
+    "cheating": "Cheating in an exam",
+    "leak": "The answer would have told our own instructions",
+    "personal_data": "The answer would have told somebody's number or address",
+    "safety_error": "None: the filter failed, and then nothing is answered",
+}
+LAYERS: Mapping[str, str] = {
+    "distress": "List of phrases of children in distress",
+    "rules": "List of phrases",
+    "classifier": "Trained classifier",
+    "classifier of turns": "Trained classifier, with the questions before",
+    "guard": "Outside model",
+    "output": "Check of the answer",
+}
 
 
 def category(code: str) -> Category:
     """In words; whatever we have none for is taken for a child in distress."""
     return DISTRESS.get(code) or OTHERS.get(code) or IN_DISTRESS
+
+
+def is_distress(code: str) -> bool:
+    """Whether an incident is about a child who is to be spoken with."""
+    return code not in OTHERS

@@ -10,10 +10,10 @@ import typer
 from bot.cli.common import Json, out, show, show_json
 from bot.cli.people import with_store
 from bot.errors import SetupError
-from bot.words import CHANNELS, DISTRESS, category
+from bot.words import CHANNELS, OUTCOMES, category, is_distress
 
 if TYPE_CHECKING:
-    from bot.store import Case
+    from bot.store import Case, Store
 
 app = typer.Typer(no_args_is_help=True, help="Children in distress, and what else a person must look at.")
 
@@ -62,12 +62,25 @@ def seen(number: Number, by: By) -> None:
 
 
 @app.command()
-def close(number: Number, note: Annotated[str, typer.Option(help="What was done, in a few words.")], by: By) -> None:
-    """Close one, with a note of what was done."""
+def close(
+    number: Number,
+    note: Annotated[str, typer.Option(help="What was done, in a few words.")],
+    by: By,
+    false_alarm: Annotated[bool, typer.Option("--false-alarm", help="Nothing was wrong with the child.")] = False,
+) -> None:
+    """Close one, with a note of what was done. Of a child in distress: the alarm was right, or a false one."""
     name = _name(by)
     if not note.strip():
         raise SetupError('Say in a few words what was done: --note "..."')
-    if not with_store(lambda store: store.close_incident(number, by=name, note=note)):
+
+    async def closed(store: Store) -> bool:
+        case = await store.incident(number)
+        if case is None:
+            return False
+        outcome = _outcome(case, false_alarm=false_alarm)
+        return await store.close_incident(number, by=name, note=note, outcome=outcome)
+
+    if not with_store(closed):
         raise SetupError(NONE_OPEN.format(number))
     out.print(f"Incident {number} is closed.")
 
@@ -84,6 +97,17 @@ def _name(by: str) -> str:
     return name
 
 
+def _outcome(case: Case, *, false_alarm: bool) -> str | None:
+    """Raises SetupError where nobody was alarmed: a filter that failed, or a lost message, is no false alarm."""
+    from bot.store import FALSE_ALARM, REAL
+
+    if is_distress(case.category):
+        return FALSE_ALARM if false_alarm else REAL
+    if false_alarm:
+        raise SetupError(f"Incident {case.id} is about no child in distress: close it without --false-alarm.")
+    return None
+
+
 def _row(case: Case) -> dict[str, Any]:
     return {
         "incident": case.id,
@@ -95,6 +119,7 @@ def _row(case: Case) -> dict[str, Any]:
         "seen_by": case.seen_by,
         "closed_by": case.closed_by,
         "note": case.note,
+        "outcome": case.outcome,
         "created": _moment(case.created_at),
     }
 
@@ -105,7 +130,7 @@ def _lines(case: Case) -> list[str]:
         f"Incident {case.id}: {category(case.category).english}",
         f"{_moment(case.created_at)} UTC, {CHANNELS.get(case.channel, case.channel)}, {case.state}",
         f"The student wrote: {case.question or 'erased, or nothing'}",
-        *([f"From: {case.address}"] if case.category in DISTRESS and case.address else []),
+        *([f"From: {case.address}"] if is_distress(case.category) and case.address else []),
         *(f"Told: {alert.contact} at {_moment(alert.at)} UTC" for alert in case.told),
     ]
     if case.seen_at is not None:
@@ -113,6 +138,8 @@ def _lines(case: Case) -> list[str]:
     if case.closed_at is not None:
         how = f"by {case.closed_by}: {case.note}" if case.closed_by else "by itself, when it was tried again"
         lines.append(f"Closed at {_moment(case.closed_at)} UTC {how}")
+    if case.outcome is not None:
+        lines.append(f"{OUTCOMES[case.outcome]}.")
     return lines
 
 

@@ -12,8 +12,8 @@ from fastapi import Request, Response
 
 from bot.dashboard import views
 from bot.dashboard.visits import Visitor, Visits, see
-from bot.store import CLOSED, OPEN, Alert, Case, Store
-from bot.words import DISTRESS
+from bot.store import CLOSED, FALSE_ALARM, OPEN, REAL, Alert, Case, Store
+from bot.words import is_distress
 
 logger = logging.getLogger(__name__)
 
@@ -43,18 +43,13 @@ def told(alerts: Sequence[Alert]) -> list[Told]:
     return [Told(contact.partition(":")[2], count, last[contact]) for contact, count in times.items()]
 
 
-def is_distress(case: Case) -> bool:
-    """Whether a child is to be spoken with: adults are told of those of kinds we have no words for, too."""
-    return case.category in DISTRESS or bool(case.told) or case.next_alert_at is not None
-
-
 def standing(case: Case) -> tuple[str, str]:
     """How it stands: a word for the style sheet, and in words."""
     if case.state == CLOSED:
         return "closed", "Closed"
     if case.seen_at is not None:
         return "seen", f"{case.seen_by} looks after it"
-    if is_distress(case):
+    if is_distress(case.category):
         return "urgent", "Nobody looks after it yet"
     return "open", "Open"
 
@@ -97,24 +92,39 @@ class IncidentPages:
         return see(f"{views.INCIDENTS}/{key}?done=seen")
 
     async def close(self, request: Request, number: str) -> Response:
-        """Close it, with a note of what was done."""
+        """Close it, with a note of what was done, and of a child in distress whether it was right to alert."""
         visitor = await self._visits.visitor(request)
         form = await self._visits.form(request)
         note = form.get("note", "").replace("\r\n", "\n").replace("\0", "").strip()
+        outcome = FALSE_ALARM if form.get("outcome") == FALSE_ALARM else REAL
         if problem := _problem(note):
-            return await self._page(visitor, number, problem=problem, status=422, draft=note)
-        key = _key(number)
-        if key is None or not await self._store.close_incident(key, by=visitor.user.name, note=note):
+            return await self._page(visitor, number, problem=problem, status=422, draft=note, outcome=outcome)
+        case = await self._case(number)
+        if case is None or not await self._store.close_incident(
+            case.id, by=visitor.user.name, note=note, outcome=outcome if is_distress(case.category) else None
+        ):
             return await self._page(visitor, number, problem=TOO_LATE["closed"], status=409)
-        logger.info("incident %d closed by user %d", key, visitor.user.id)
-        return see(f"{views.INCIDENTS}/{key}?done=closed")
+        logger.info("incident %d closed by user %d", case.id, visitor.user.id)
+        return see(f"{views.INCIDENTS}/{case.id}?done=closed")
+
+    async def _case(self, number: str) -> Case | None:
+        """The incident of a number in an address."""
+        key = _key(number)
+        return await self._store.incident(key) if key is not None else None
 
     async def _page(
-        self, visitor: Visitor, number: str, *, done: str = "", problem: str = "", status: int = 200, draft: str = ""
+        self,
+        visitor: Visitor,
+        number: str,
+        *,
+        done: str = "",
+        problem: str = "",
+        status: int = 200,
+        draft: str = "",
+        outcome: str = REAL,
     ) -> Response:
-        """One incident with everything known about it. `draft` is a note that could not be saved."""
-        key = _key(number)
-        case = await self._store.incident(key) if key is not None else None
+        """One incident with everything known about it. `draft` and `outcome` are what could not be saved."""
+        case = await self._case(number)
         if case is None:
             return self._visits.refused(404, "No such incident", "Its number may have been mistyped.")
         return self._visits.render(
@@ -126,10 +136,11 @@ class IncidentPages:
             case=case,
             standing=standing(case),
             told=told(case.told),
-            distress=is_distress(case),
+            distress=is_distress(case.category),
             done=done,
             problem=problem,
             draft=draft,
+            outcome=outcome,
             longest=LONGEST_NOTE,
         )
 

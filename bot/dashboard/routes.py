@@ -21,6 +21,7 @@ def routes(*, store: Store, secret: str, public_https: bool) -> APIRouter:
     assets = Assets(Path(__file__).parent / "static", f"{PATH}/static")
     visits = Visits(store, Sessions(secret, secure=public_https), assets)
     pages = StaffPages(store, visits)
+    _add_answers(router, pages, visits)
     _add_undelivered(router, UndeliveredPages(store, visits), visits)
     _add_incidents(router, IncidentPages(store, visits), visits)
 
@@ -40,6 +41,10 @@ def routes(*, store: Store, secret: str, public_https: bool) -> APIRouter:
     async def sign_out(request: Request) -> Response:
         return await visits.guarded(pages.sign_out(request))
 
+    return router
+
+
+def _add_answers(router: APIRouter, pages: StaffPages, visits: Visits) -> None:
     @router.get("")
     async def listing(request: Request) -> Response:
         return await visits.guarded(pages.listing(request))
@@ -56,7 +61,13 @@ def routes(*, store: Store, secret: str, public_https: bool) -> APIRouter:
     async def correct(request: Request, answer_id: str) -> Response:
         return await visits.guarded(pages.correct(request, answer_id))
 
-    return router
+    @router.post("/answers/{answer_id}/rightly-refused")
+    async def rightly_refused(request: Request, answer_id: str) -> Response:
+        return await visits.guarded(pages.judge_refusal(request, answer_id, right=True))
+
+    @router.post("/answers/{answer_id}/wrongly-refused")
+    async def wrongly_refused(request: Request, answer_id: str) -> Response:
+        return await visits.guarded(pages.judge_refusal(request, answer_id, right=False))
 
 
 def _add_undelivered(router: APIRouter, pages: UndeliveredPages, visits: Visits) -> None:

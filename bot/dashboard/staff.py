@@ -15,6 +15,12 @@ from bot.tables import StoredAnswer, User
 logger = logging.getLogger(__name__)
 
 LONGEST_CORRECTION = 4000  # characters
+DONE = {
+    "approved": "Approved.",
+    "corrected": "Your correction is saved.",
+    "rightly-refused": "Noted: rightly refused.",
+    "wrongly-refused": "Noted: it should have been answered.",
+}
 
 
 class StaffPages:
@@ -87,13 +93,13 @@ class StaffPages:
         answer = await self._store.answer(answer_id)
         if answer is None:
             return self._visits.refused(404, "No such answer", "It may have been deleted at a family's request.")
-        done = {"approved": "Approved.", "corrected": "Your correction is saved."}
-        return await self._answer_page(visitor, answer, done=done.get(request.query_params.get("done", ""), ""))
+        return await self._answer_page(visitor, answer, done=DONE.get(request.query_params.get("done", ""), ""))
 
     async def _answer_page(
         self, visitor: Visitor, answer: StoredAnswer, *, done: str = "", problem: str = "", draft: str | None = None
     ) -> Response:
         """One answer with everything known about it. `draft` is a correction that could not be saved."""
+        reviewable = views.reviewable(answer)
         waiting = await self._store.answers(review=None, limit=2)
         return self._visits.render(
             "answer.html",
@@ -101,6 +107,8 @@ class StaffPages:
             user=visitor.user,
             token=visitor.token,
             answer=answer,
+            reviewable=reviewable,
+            alarm=await self._store.alarm_of(answer.message_id) if reviewable == "incident" else None,
             correction=draft if draft is not None else answer.correction or answer.text,
             longest=LONGEST_CORRECTION,
             problem=problem,
@@ -111,7 +119,8 @@ class StaffPages:
     async def approve(self, request: Request, answer_id: str) -> Response:
         visitor = await self._visits.visitor(request)
         await self._visits.form(request)
-        return await self._reviewed(answer_id, visitor.user, "approved", None)
+        kept = await self._store.review(answer_id, by=visitor.user.name)
+        return self._reviewed(answer_id, visitor.user, "approved", kept=kept)
 
     async def correct(self, request: Request, answer_id: str) -> Response:
         visitor = await self._visits.visitor(request)
@@ -120,11 +129,21 @@ class StaffPages:
         answer = await self._store.answer(answer_id)
         if answer is not None and (problem := _problem(text, answer.text)):
             return await self._answer_page(visitor, answer, problem=problem, draft=text)
-        return await self._reviewed(answer_id, visitor.user, "corrected", text)
+        kept = await self._store.review(answer_id, by=visitor.user.name, correction=text)
+        return self._reviewed(answer_id, visitor.user, "corrected", kept=kept)
 
-    async def _reviewed(self, answer_id: str, user: User, done: str, correction: str | None) -> Response:
-        if await self._store.review(answer_id, by=user.name, correction=correction):
-            logger.info("answer %s %s by user %d", answer_id, done, user.id)
+    async def judge_refusal(self, request: Request, answer_id: str, *, right: bool) -> Response:
+        """Say whether the safety filter was right not to let this be answered."""
+        visitor = await self._visits.visitor(request)
+        await self._visits.form(request)
+        kept = await self._store.review_refusal(answer_id, by=visitor.user.name, right=right)
+        return self._reviewed(answer_id, visitor.user, "rightly-refused" if right else "wrongly-refused", kept=kept)
+
+    def _reviewed(self, answer_id: str, user: User, done: str, *, kept: bool) -> Response:
+        if not kept:
+            text = "It may have been deleted at a family's request, or cannot be judged in this way."
+            return self._visits.refused(404, "No such answer to review", text)
+        logger.info("answer %s %s by user %d", answer_id, done, user.id)
         return see(f"{PATH}/answers/{answer_id}?done={done}")
 
 

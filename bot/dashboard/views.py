@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlencode
 
-from bot.ports import Route
-from bot.store import APPROVED, CORRECTED
+from bot.ports import Action, Route
+from bot.store import APPROVED, CORRECTED, FALSE_ALARM
 from bot.tables import StoredAnswer
+from bot.words import REFUSALS, category
 
 PAGE_SIZE = 25
 LAST_PAGE = 100_000  # beyond it an offset would no longer fit a database's integer
@@ -19,6 +21,7 @@ FILTERS: Mapping[str, tuple[str, str | None]] = {  # in the address -> (in words
     "to-review": ("To review", None),
     "approved": ("Approved", APPROVED),
     "corrected": ("Corrected", CORRECTED),
+    "false-alarms": ("Wrongly refused", FALSE_ALARM),
 }
 ROUTES: Mapping[str, str] = {
     Route.VERIFIED: "Checked by a teacher",
@@ -106,5 +109,26 @@ def moment(at: datetime) -> str:
     return f"{at:%d %b %Y, %H:%M} UTC"
 
 
-def verdict(answer: StoredAnswer) -> str:
-    return {APPROVED: "Approved", CORRECTED: "Corrected"}.get(answer.review or "", "To review")
+def reviewed(answer: StoredAnswer) -> str:
+    """What staff said of it."""
+    if answer.review == APPROVED and answer.route == Route.REFUSED:
+        return "Rightly refused"
+    said = {APPROVED: "Approved", CORRECTED: "Corrected", FALSE_ALARM: "Should have been answered"}
+    return said.get(answer.review or "", "To review")
+
+
+def reviewable(answer: StoredAnswer) -> str:
+    """What staff may judge: the "answer", the "refusal", the "incident" that it became, or "nothing"."""
+    if answer.route == Route.ESCALATED:
+        return "incident"
+    if answer.route == Route.REFUSED:  # without a verdict: too long, empty, or from before verdicts were kept
+        return "refusal" if answer.verdict else "nothing"
+    return "answer"
+
+
+def held_for(verdict: Mapping[str, Any]) -> str:
+    """What the safety filter took a text to be about. Some categories are on both lists: "violence", say."""
+    code = verdict["category"]
+    if verdict["action"] == Action.ESCALATE:
+        return category(code).english
+    return REFUSALS.get(code, code.replace("_", " ").capitalize())

@@ -17,7 +17,7 @@ from bot.dashboard.auth import PATH, Door, ForgedForm, Sessions
 from bot.pages import PAGE_HEADERS, Assets, BodyTooLarge, read_body, templates
 from bot.store import Store
 from bot.tables import User
-from bot.words import CHANNELS, category
+from bot.words import CHANNELS, LAYERS, OUTCOMES, category
 
 TEMPLATES = Path(__file__).parent / "templates"
 FORM_LIMIT = 128 * 1024  # bytes; the longest correction, URL-encoded Devanagari, is under 40,000
@@ -52,12 +52,15 @@ class Visits:
             routes=views.ROUTES,
             channels=CHANNELS,
             category=category,
+            outcomes=OUTCOMES,
+            layers=LAYERS,
             filters=views.FILTERS,
             languages=views.LANGUAGES,
             ratings=views.RATINGS,
             percent=views.percent,
             moment=views.moment,
-            verdict=views.verdict,
+            reviewed=views.reviewed,
+            held_for=views.held_for,
         )
 
     async def visitor(self, request: Request) -> Visitor:

@@ -7,10 +7,11 @@ acknowledgement costs one fsync for many.
 
 from __future__ import annotations
 
+from bot.store.alarms import Alarms, ReviewedAlarm
 from bot.store.arrivals import Accepted, Arrivals
 from bot.store.database import connect
 from bot.store.given_up import GivenUp, Lost
-from bot.store.incidents import CLOSED, OPEN, Alert, Case, Incidents
+from bot.store.incidents import CLOSED, FALSE_ALARM, OPEN, REAL, Alert, Case, Incidents
 from bot.store.log import APPROVED, CORRECTED, Log
 from bot.store.messages import ANSWERED, BURIED, HELD, WAITING, Messages, Work
 from bot.store.parts import Parts, Pending
@@ -23,21 +24,24 @@ __all__ = [
     "BURIED",
     "CLOSED",
     "CORRECTED",
+    "FALSE_ALARM",
     "HELD",
     "OPEN",
+    "REAL",
     "WAITING",
     "Accepted",
     "Alert",
     "Case",
     "Lost",
     "Pending",
+    "ReviewedAlarm",
     "Store",
     "Work",
     "connect",
 ]
 
 
-class Store(Arrivals, Messages, Parts, Students, GivenUp, Incidents, Log, Staff):
+class Store(Arrivals, Messages, Parts, Students, GivenUp, Incidents, Log, Alarms, Staff):
     """All reading and writing of the database."""
 
     async def is_due(self, conversation_id: int) -> bool:

@@ -13,6 +13,7 @@ from bot.tables import Conversation, InboxMessage, Incident, StoredAnswer, now
 from bot.words import DISTRESS
 
 OPEN, CLOSED = "open", "closed"
+REAL, FALSE_ALARM = "real", "false_alarm"  # outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Alert:
 class Case:
     """An incident and the channel it came by. The child's words and address are only in one asked for by number.
 
-    `next_alert_at` is None where nobody is to be told, or nobody any more. `answer_id` is that of what was replied.
+    `next_alert_at` is None where nobody is to be told, or nobody any more. `outcome` is said by whoever closes one of a
+    child in distress; else it is None. `answer_id` is that of what was replied.
     `address` is where the child writes from, as the channel has it: a number on WhatsApp, a chat on Telegram.
     """
 
@@ -43,6 +45,7 @@ class Case:
     closed_at: datetime | None
     closed_by: str | None
     note: str | None
+    outcome: str | None
     question: str = ""
     answer_id: str | None = None
     address: str = ""
@@ -76,14 +79,19 @@ class Incidents(Database):
             .values(seen_at=now(), seen_by=by, next_alert_at=None)
         )
 
-    async def close_incident(self, incident_id: int, *, by: str, note: str) -> bool:
-        """What was done about it, in a few words. False when there is no open one. Raises ValueError without a note."""
+    async def close_incident(self, incident_id: int, *, by: str, note: str, outcome: str | None = None) -> bool:
+        """What was done about it, in a few words, and whether the alarm was right. False when there is no open one.
+
+        Raises ValueError without a note, or for an outcome that is none.
+        """
         if not note.strip():
             raise ValueError("an incident is closed with a note")
+        if outcome not in (None, REAL, FALSE_ALARM):
+            raise ValueError(f"an incident has no outcome {outcome!r}")
         return await self._changed(
             update(Incident)
             .where(Incident.id == incident_id, Incident.state == OPEN)
-            .values(state=CLOSED, note=note.strip(), closed_at=now(), closed_by=by, next_alert_at=None)
+            .values(state=CLOSED, note=note.strip(), outcome=outcome, closed_at=now(), closed_by=by, next_alert_at=None)
         )
 
     # ---- alerts --------------------------------------------------------------------------------------------------
@@ -128,7 +136,7 @@ def _case(row: Incident, channel: str, question: str = "", answer_id: str | None
         name: getattr(row, name)
         for name in (
             "id", "category", "state", "created_at", "next_alert_at", "seen_at", "seen_by", "closed_at", "closed_by",
-            "note",
+            "note", "outcome",
         )
     }  # fmt: skip
     known = "" if address.startswith(ERASED_PREFIX) else address

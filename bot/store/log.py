@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import and_, func, select, update
 
+from bot.ports import Route
 from bot.store.database import Database
 from bot.tables import Conversation, InboxMessage, Incident, OutboxPart, StoredAnswer, now
 
 APPROVED, CORRECTED = "approved", "corrected"
+NOT_ANSWERED = (Route.REFUSED, Route.ESCALATED)  # whether that was right is asked in `alarms`
 
 
 class Log(Database):
@@ -50,8 +52,8 @@ class Log(Database):
     ) -> list[StoredAnswer]:
         """Logged answers, newest first.
 
-        `review` is "any", "approved", "corrected", or None for those waiting to be reviewed: answers from a book.
-        Greetings and commands wait for nobody.
+        `review` is "any", "approved", "corrected", "false_alarm" (a refusal), or None for those waiting to be reviewed:
+        answers from a book. Greetings, commands and refusals wait for nobody.
         """
         query = select(StoredAnswer).order_by(StoredAnswer.created_at.desc(), StoredAnswer.message_id.desc())
         if review != "any":
@@ -67,10 +69,10 @@ class Log(Database):
             return await session.get(StoredAnswer, answer_id)
 
     async def review(self, answer_id: str, *, by: str, correction: str | None = None) -> bool:
-        """Approve an answer, or store what it should have said. False when there is no such answer."""
+        """Approve an answer, or store what it should have said. False when there is none, or nothing was answered."""
         return await self._changed(
             update(StoredAnswer)
-            .where(StoredAnswer.id == answer_id)
+            .where(StoredAnswer.id == answer_id, StoredAnswer.route.not_in(NOT_ANSWERED))
             .values(
                 review=CORRECTED if correction else APPROVED, correction=correction, reviewed_by=by, reviewed_at=now()
             )
@@ -78,7 +80,8 @@ class Log(Database):
 
     async def reviewed(self) -> list[StoredAnswer]:
         """Every approved or corrected answer, oldest first: what an adapter is trained from."""
-        query = select(StoredAnswer).where(StoredAnswer.review.is_not(None)).order_by(StoredAnswer.message_id)
+        reviewed = (StoredAnswer.review.in_((APPROVED, CORRECTED)), StoredAnswer.route.not_in(NOT_ANSWERED))
+        query = select(StoredAnswer).where(*reviewed).order_by(StoredAnswer.message_id)
         async with self.reading() as session:
             return list((await session.scalars(query)).all())
 

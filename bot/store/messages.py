@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ScalarSelect, Select, and_, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.ports import Answer, Choice, DeliveryState, Effect, Kind, Profile, Route, Turn
+from bot.ports import Answer, Choice, DeliveryState, Effect, Kind, Profile, Route, Turn, Verdict
 from bot.store.database import Leases
 from bot.store.parts import TO_SEND
 from bot.tables import Conversation, InboxMessage, Incident, OutboxPart, StoredAnswer, now
@@ -250,4 +250,13 @@ def _answer_row(answer_id: str, work: Work, conversation_id: int, answer: Answer
         class_level=work.turn.profile.class_level, subject=work.turn.profile.subject, adapter=answer.adapter,
         sources=[asdict(source) for source in answer.sources], passages=list(answer.passages),
         decoding=asdict(answer.decoding) if answer.decoding else {}, timings=dict(answer.timings),
+        verdict=_verdict_row(answer.verdict) if answer.verdict else None,
     )  # fmt: skip
+
+
+def _verdict_row(verdict: Verdict) -> dict[str, Any]:
+    """What is kept of a verdict: nothing that was written."""
+    return {
+        "action": verdict.action.value, "category": verdict.category, "layer": verdict.layer,
+        "score": round(verdict.score, 3),
+    }  # fmt: skip

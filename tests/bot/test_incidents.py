@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from bot.ports import Answer, Effect, Inbound, Kind, Route
-from bot.store import ANSWERED, BURIED, CLOSED, OPEN, Store
+from bot.ports import Answer, Inbound, Kind, Route
+from bot.store import BURIED, CLOSED, FALSE_ALARM, OPEN, REAL, Store
 from bot.tables import now
-from tests.bot.distress import ADDRESS, ESCALATED, FAILED_CLOSED, QUESTION, happened, kept
+from tests.bot.distress import ESCALATED, FAILED_CLOSED, QUESTION, forgotten, happened, kept
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 
@@ -112,6 +112,17 @@ async def test_it_is_closed_once_and_with_a_note(store: Store) -> None:
     assert await store.alerts_due() == []
 
 
+@pytest.mark.parametrize("outcome", [REAL, FALSE_ALARM, None])
+async def test_whoever_closes_it_may_say_whether_the_alarm_was_right(store: Store, outcome: str | None) -> None:
+    case = await happened(store)
+    with pytest.raises(ValueError, match="maybe"):
+        await store.close_incident(case.id, by="Asha", note="Spoke with him.", outcome="maybe")
+    assert await store.close_incident(case.id, by="Asha", note="Spoke with him.", outcome=outcome)
+    assert (await kept(store, case.id)).outcome == outcome
+    assert not await store.close_incident(case.id, by="Meera", note="Me too.", outcome=REAL)
+    assert [closed.outcome for closed in await store.incidents(CLOSED)] == [outcome]
+
+
 async def test_what_is_tried_again_closes_by_itself_and_what_a_person_closed_stays_as_it_is(store: Store) -> None:
     first, second = await buried(store, "1"), await buried(store, "2")
     by_hand = (await store.incidents())[0]
@@ -180,15 +191,7 @@ async def test_a_forgotten_child_leaves_a_category_and_the_notes_of_staff(store:
     await store.alerted(case.id, CONTACT, following=now())
     assert await store.close_incident(case.id, by="Asha", note="Spoke with his mother.")
     other = await happened(store)
-    accepted = await store.accept(Inbound("whatsapp", "forget", ADDRESS, Kind.COMMAND, "/forget yes"))
-    lease = await store.lease(accepted.conversation_id, 30)
-    work = await store.next_message(accepted.conversation_id)
-    assert lease is not None
-    assert work is not None
-    gone = Answer("All is erased.", Route.COMMAND, "en", effect=Effect.FORGET)
-    await store.commit_answer(work, accepted.conversation_id, lease, "gone", gone, [])
-    await store.erase_forgotten(accepted.conversation_id, lease)
-    assert await store.message_state(work.message_id) == ANSWERED
+    await forgotten(store)
     closed, left = await kept(store, case.id), await kept(store, other.id)
     assert (closed.question, closed.category, closed.note) == ("", "self_harm", "Spoke with his mother.")
     assert [alert.contact for alert in closed.told] == [CONTACT]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import select, text, update
+from sqlalchemy import Connection, select, text, update
 
 from bot.errors import LeaseLost
-from bot.migrations import upgrade
+from bot.migrations import config, upgrade
 from bot.ports import Answer, Choice, DeliveryState, Effect, Inbound, Kind, Profile, Route, StatusUpdate
-from bot.store import ANSWERED, BURIED, Accepted, Store, Work, connect
+from bot.store import ANSWERED, BURIED, REAL, Accepted, Store, Work, connect
 from bot.tables import Conversation, InboxMessage, OutboxPart, StoredAnswer, Table, now
+from tests.bot.distress import QUESTION, happened
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 
@@ -232,11 +235,43 @@ async def test_migrations_make_exactly_the_mapped_tables(database: str) -> None:
     engine = connect(database)
     await upgrade(engine)  # a second start finds nothing to do
     async with engine.connect() as connection:
-        difference = await connection.run_sync(
-            lambda sync: compare_metadata(MigrationContext.configure(sync), Table.metadata)
-        )
+        difference = await connection.run_sync(_difference)
     await engine.dispose()
-    assert [change for change in difference if "migrating" not in str(change)] == []
+    assert difference == []
+
+
+async def test_verdicts_and_outcomes_can_be_migrated_back_and_forth_and_the_rest_stays(
+    store: Store, database: str
+) -> None:
+    case = await happened(store)
+    assert await store.close_incident(case.id, by="asha", note="Spoke with him.", outcome=REAL)
+    engine = connect(database)
+    async with engine.begin() as connection:
+        await connection.run_sync(_downgrade, "0005")
+    async with engine.connect() as connection:
+        difference = await connection.run_sync(_difference)
+    assert {(change[0], change[3].name) for change in difference} == {
+        ("add_column", "verdict"), ("add_column", "outcome"),
+    }  # fmt: skip
+    await upgrade(engine)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(_difference) == []
+    await engine.dispose()
+    kept = await store.incident(case.id)
+    assert kept is not None
+    assert (kept.note, kept.outcome, kept.question) == ("Spoke with him.", None, QUESTION)
+
+
+def _difference(connection: Connection) -> list[Any]:
+    """How the tables of the database differ from those that are mapped."""
+    found = compare_metadata(MigrationContext.configure(connection), Table.metadata)
+    return [change for change in found if "migrating" not in str(change)]
+
+
+def _downgrade(connection: Connection, revision: str) -> None:
+    made = config()
+    made.attributes["connection"] = connection
+    command.downgrade(made, revision)
 
 
 async def test_a_commit_waits_for_the_disk(store: Store) -> None:

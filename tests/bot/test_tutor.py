@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bot.ports import Decoding, Generator, Kind, Passage, Profile, Route, Turn
+from bot.ports import Action, Decoding, Generator, Kind, Passage, Profile, Route, Turn, Verdict
+from bot.proof import UNSAFE
 from bot.replies import Replies
 from bot.settings import PROJECT
 from bot.tutor import Tutor
@@ -176,6 +177,29 @@ async def test_a_broken_filter_fails_closed_and_tells_staff() -> None:
     assert answer.route is Route.REFUSED
     assert answer.incident == "safety_error"
     assert writer.prompts == []
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("I am distressed", Verdict(Action.ESCALATE, "self_harm", "distress")),
+        ("something forbidden", Verdict(Action.REFUSE, "weapons", "refused.weapons")),
+        ("brokenfilter", UNSAFE),
+        ("What is photosynthesis?", None),
+        ("hi", None),
+        ("a" * 20_000, None),
+    ],
+)
+async def test_an_answer_holds_the_verdict_of_what_was_refused_or_escalated(text: str, verdict: Verdict | None) -> None:
+    assert (await tutor().answer(turn(text))).verdict == verdict
+
+
+@pytest.mark.parametrize(("text", "category"), [("A forbidden thing.", "weapons"), ("A brokenfilter.", "safety_error")])
+async def test_an_answer_that_was_held_back_holds_the_verdict_on_itself(text: str, category: str) -> None:
+    answer = await tutor(None, MemoryLibrary((replace(PAGE, text=text),))).answer(turn("Tell me"))
+    assert answer.verdict is not None
+    assert (answer.route, answer.incident) == (Route.REFUSED, "unsafe_answer")
+    assert (answer.verdict.action, answer.verdict.category) == (Action.REFUSE, category)
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,21 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from bot.compose import opened_store
+from bot.ports import Answer
 from bot.settings import Settings
 from tests.bot.cli.test_commands import refused, sahpathi
-from tests.bot.distress import ADDRESS, QUESTION, happened
+from tests.bot.distress import ADDRESS, ESCALATED, FAILED_CLOSED, QUESTION, happened
 
 
-def in_distress(folder: Path) -> int:
-    """A child in distress in the database of an installation: the incident's number."""
+def in_distress(folder: Path, answer: Answer = ESCALATED) -> int:
+    """A child in distress in the database of an installation, or what else was answered so: the incident's number."""
 
     async def write() -> int:
         async with opened_store(Settings.load(home=folder / "home")) as store:
-            return (await happened(store)).id
+            return (await happened(store, answer)).id
 
     return asyncio.run(write())
 
@@ -58,6 +61,31 @@ def test_an_incident_is_listed_looked_after_and_closed(tmp_path: Path) -> None:
     shown = sahpathi(tmp_path, "incidents", "show", number).stdout
     assert "Looked after by Asha" in shown
     assert f"by Asha: {note}" in shown
+
+
+@pytest.mark.parametrize(
+    ("option", "outcome", "words"),
+    [([], "real", "It was right to alert."), (["--false-alarm"], "false_alarm", "False alarm: nothing was wrong.")],
+)
+def test_whoever_closes_it_says_whether_the_alarm_was_right(
+    tmp_path: Path, option: list[str], outcome: str, words: str
+) -> None:
+    number = str(in_distress(tmp_path))
+    assert json.loads(sahpathi(tmp_path, "incidents", "show", number, "--json").stdout)["outcome"] is None
+    closed = sahpathi(tmp_path, "incidents", "close", number, "--by", "Asha", "--note", "A poem.", *option)
+    assert closed.returncode == 0, closed.stderr
+    (row,) = json.loads(sahpathi(tmp_path, "incidents", "list", "--all", "--json").stdout)
+    assert row["outcome"] == outcome
+    assert words in sahpathi(tmp_path, "incidents", "show", number).stdout
+
+
+def test_only_an_alarm_can_be_a_false_one(tmp_path: Path) -> None:
+    number = str(in_distress(tmp_path, FAILED_CLOSED))
+    close = ("incidents", "close", number, "--by", "Asha", "--note", "The filter is mended.")
+    assert "no child in distress" in refused(sahpathi(tmp_path, *close, "--false-alarm"))
+    assert sahpathi(tmp_path, *close).returncode == 0
+    (row,) = json.loads(sahpathi(tmp_path, "incidents", "list", "--all", "--json").stdout)
+    assert (row["state"], row["outcome"]) == ("closed", None)
 
 
 def test_who_and_what_was_done_have_to_be_said(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from bot.dashboard.incidents import told
-from bot.store import CLOSED, OPEN, Alert, Store
+from bot.store import CLOSED, FALSE_ALARM, OPEN, REAL, Alert, Store
 from bot.tables import now
 from tests.bot.dashboard.test_undelivered import form, not_answered
 from tests.bot.dashboard.visiting import HASH, NAME, ORIGIN, sign_in, token, visitor
@@ -212,6 +212,45 @@ async def test_a_note_is_required(teacher: httpx.AsyncClient, store: Store, note
     assert 'aria-describedby="problem"' in response.text
     assert note.strip() in response.text
     assert (await kept(store, case.id)).state == OPEN
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome", "words"),
+    [
+        ({}, REAL, "It was right to alert."),  # of a page that was open since before this was asked
+        ({"outcome": "real"}, REAL, "It was right to alert."),
+        ({"outcome": "false_alarm"}, FALSE_ALARM, "False alarm: nothing was wrong."),
+    ],
+)
+async def test_whoever_closes_it_says_whether_the_alarm_was_right(
+    teacher: httpx.AsyncClient, store: Store, said: dict[str, str], outcome: str, words: str
+) -> None:
+    case = await happened(store)
+    asked = (await teacher.get(f"{PAGE}/{case.id}")).text
+    assert re.findall(r'name="outcome" value="(\w+)" (\w*)>', asked) == [("real", "checked"), ("false_alarm", "")]
+    done = await teacher.post(f"{PAGE}/{case.id}/close", data=await form(teacher) | {"note": NOTE} | said)
+    assert words in done.text
+    assert 'name="outcome"' not in done.text
+    assert (await kept(store, case.id)).outcome == outcome
+
+
+async def test_a_form_handed_back_keeps_what_was_said_of_the_alarm(teacher: httpx.AsyncClient, store: Store) -> None:
+    case = await happened(store)
+    said = {"note": "", "outcome": "false_alarm"}
+    response = await teacher.post(f"{PAGE}/{case.id}/close", data=await form(teacher) | said)
+    assert response.status_code == 422
+    assert 'value="false_alarm" checked' in response.text
+    assert 'value="real" checked' not in response.text
+
+
+async def test_where_nobody_was_alarmed_it_is_not_asked(teacher: httpx.AsyncClient, store: Store) -> None:
+    case = await happened(store, FAILED_CLOSED)
+    assert 'name="outcome"' not in (await teacher.get(f"{PAGE}/{case.id}")).text
+    said = {"note": NOTE, "outcome": "false_alarm"}
+    done = await teacher.post(f"{PAGE}/{case.id}/close", data=await form(teacher) | said)
+    assert "Closed. Thank you" in done.text
+    assert "False alarm" not in done.text
+    assert (await kept(store, case.id)).outcome is None
 
 
 async def test_what_was_tried_again_says_that_it_closed_by_itself(teacher: httpx.AsyncClient, store: Store) -> None:
