@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.alarm.alerts import Alarm, ByChannel, Sender
 from bot.alarm.contacts import MAIL, TELEGRAM
 from bot.alarm.mail import Mailer
+from bot.alarm.seen import Adults
 from bot.books import Books
 from bot.channels.page import PageChannel
 from bot.errors import GenerationError, IndexBusy, IndexMismatch, SahpathiError, SettingsError, SetupError
@@ -295,6 +296,7 @@ async def _open_tutor(services: Services, stack: AsyncExitStack, say: Callable[[
         patience=Patience(worker.lease_seconds, worker.sweep_seconds, worker.attempts, worker.backoff_seconds),
         concurrency=worker.concurrency,
         pace=services.limiter,
+        adults=Adults(settings.safety.adults, _incidents_page(settings)),
     )
 
 
@@ -311,9 +313,13 @@ def _alarm(services: Services) -> Alarm:
         senders[MAIL] = Mailer(
             smtp.host, smtp.port, sender=smtp.sender, user=smtp.user or "", password=password, starttls=smtp.starttls
         )
-    page = settings.public("/dashboard/incidents") if settings.public_url else ""
-    safety = settings.safety
+    safety, page = settings.safety, _incidents_page(settings)
     return Alarm(services.store, safety.adults, senders, escalate_after=safety.escalate_after_seconds, page=page)
+
+
+def _incidents_page(settings: Settings) -> str:
+    """Its public address, or "" where it cannot be reached from outside."""
+    return settings.public("/dashboard/incidents") if settings.public_url else ""
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
+from bot.alarm import seen
 from bot.choices import picked, rating, thumbs, understood
 from bot.errors import DeliveryError, LeaseLost, OutsideWindow, PermanentError, TransientError, Unreachable
 from bot.ports import Answer, Channel, Kind, Live, Turn
@@ -72,6 +73,7 @@ class Worker:
         patience: Patience,
         concurrency: int,
         pace: Pace | None = None,
+        adults: seen.Adults | None = None,
     ) -> None:
         self._store = store
         self._tutor = tutor
@@ -79,6 +81,7 @@ class Worker:
         self._live = live
         self._patience = patience
         self._pace = pace
+        self._adults = adults or seen.Adults()
         self._slots = asyncio.Semaphore(concurrency)
         self.kick: Callable[[int], Awaitable[None]] = self.drain  # the queue's kick, once there is a queue
 
@@ -151,6 +154,8 @@ class Worker:
                 work = await self._picked(work, conversation_id)
             if work.turn.kind is Kind.FEEDBACK:
                 await self._rate(work, conversation_id, token, channel)
+            elif (incident := self._adults.heard(work.channel, work.address, work.turn.text)) is not None:
+                await self._look_after(incident, work, conversation_id, token, channel)
             elif not await self._deferred(work, conversation_id, token, channel):
                 await self._answer(work, conversation_id, token, channel)
         except LeaseLost:
@@ -206,6 +211,17 @@ class Worker:
         thanks = self._tutor.say(f"feedback_{word}", work.turn) if rated is not None and not shown else ""
         parts = channel.split(thanks) if thanks else []
         await self._store.commit_reply(work, conversation_id, token, parts, ANSWERED)
+
+    async def _look_after(self, incident: int, work: Work, conversation_id: int, token: str, channel: Channel) -> None:
+        """Take an adult's word that they look after a child in distress; whether it came in time, the store finds."""
+        await self._store.commit_seen(
+            work,
+            conversation_id,
+            token,
+            incident,
+            seen.name(work.address),
+            lambda found: channel.split(self._adults.reply(incident, found)),
+        )
 
     async def _mark(self, answer_id: str, word: str, channel: Channel) -> bool:
         sent = await self._store.under(answer_id)

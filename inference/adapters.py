@@ -11,19 +11,17 @@ A root is a folder of adapters with a `current.json` beside them that says what 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 import re
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from inference.errors import AdapterRefused, ModelMissing
+from inference.files import Stamp, sha256_of, stamp, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +69,7 @@ def adapter_sha256(folder: Path) -> str:
     missing = [name for name in ADAPTER_FILES if not (folder / name).is_file()]
     if missing:
         raise AdapterRefused(f"{folder}: {' and '.join(missing)} missing; copy the whole folder again or train anew")
-    return _sha256(folder / name for name in ADAPTER_FILES)
+    return sha256_of(folder / name for name in ADAPTER_FILES)
 
 
 def model_sha256(folder: Path) -> str:
@@ -79,7 +77,7 @@ def model_sha256(folder: Path) -> str:
 
     The same as `cat config.json tokenizer.json *.safetensors | sha256sum`. Raises ModelMissing.
     """
-    return _sha256(model_files(folder))
+    return sha256_of(model_files(folder))
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -121,7 +119,7 @@ def write_card(
         examples=examples,
         language=language,
     )
-    _write_json(folder / CARD, asdict(card))
+    write_json(folder / CARD, asdict(card))
     return card
 
 
@@ -143,7 +141,7 @@ class Shelf:
         if not roots:
             raise ValueError("a shelf needs at least one root")
         self.roots = tuple(Path(root) for root in roots)
-        self._promoted: dict[Path, tuple[_Stamp, dict[str, str]]] = {}
+        self._promoted: dict[Path, tuple[Stamp, dict[str, str]]] = {}
         self._warned: set[tuple[str, str]] = set()
 
     def list(self) -> list[AdapterCard]:
@@ -188,7 +186,7 @@ class Shelf:
         self.folder(card.id)
         path = self.roots[0] / CURRENT
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_json(path, {**self._read_current(self.roots[0]), card.subject: card.id})
+        write_json(path, {**self._read_current(self.roots[0]), card.subject: card.id})
         logger.info("adapter %s promoted for %s", card.id, card.subject)
 
     def add(self, folder: Path) -> AdapterCard:
@@ -235,9 +233,9 @@ class Shelf:
     def _read_current(self, root: Path) -> dict[str, str]:
         path = root / CURRENT
         try:
-            stamp = _stamp(path)
+            seen = stamp(path)
             cached = self._promoted.get(path)
-            if cached and cached[0] == stamp:
+            if cached and cached[0] == seen:
                 return cached[1]
             raw = json.loads(path.read_text(encoding="utf-8"))
             promoted = {str(subject): str(adapter) for subject, adapter in raw.items()}
@@ -246,7 +244,7 @@ class Shelf:
         except (OSError, ValueError, AttributeError) as error:
             self._warn(path.name, f"{path} cannot be read ({error}); promote an adapter again to replace it")
             return {}
-        self._promoted[path] = (stamp, promoted)
+        self._promoted[path] = (seen, promoted)
         return promoted
 
     def _warn(self, adapter: str, message: str) -> None:
@@ -255,48 +253,9 @@ class Shelf:
             logger.warning("%s", message)
 
 
-_Stamp = tuple[int, int, int]
-
-
-def _stamp(path: Path) -> _Stamp:
-    # An atomic replacement always brings a new inode, so two promotions within one tick of the clock differ as well.
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
 def _parse_card(path: Path) -> AdapterCard:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         return AdapterCard(**{field.name: raw[field.name] for field in fields(AdapterCard)})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise AdapterRefused(f"{path} cannot be read as an adapter's card ({type(error).__name__}: {error})") from error
-
-
-def _sha256(paths: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Replace `path` in one step that also survives a power cut: written aside, flushed to disk, renamed."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(value, file, ensure_ascii=False, indent=2, sort_keys=True)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp gives 0600; cards are no secret and may be read by another account
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

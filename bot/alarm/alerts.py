@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from bot.alarm import notice
+from bot.alarm import notice, seen
 from bot.alarm.contacts import Contact
+from bot.alarm.notice import Notice
 from bot.errors import DeliveryError
 from bot.ports import Channel, Outgoing
 from bot.store import Case, Store
@@ -36,21 +37,23 @@ NOBODY = (
 class Sender(Protocol):
     """A way to reach an adult."""
 
-    async def send(self, address: str, subject: str, text: str) -> None:
-        """Hand one message over. Raises a DeliveryError."""
+    async def send(self, address: str, notice: Notice) -> None:
+        """Hand one alert over. Raises a DeliveryError."""
         ...
 
 
 class ByChannel:
-    """By a messaging channel that is switched on."""
+    """By a messaging channel that is switched on and has buttons: one, to say "I look after it", is under the alert."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
-    async def send(self, address: str, subject: str, text: str) -> None:
+    async def send(self, address: str, notice: Notice) -> None:
         """See `Sender`."""
-        for part in self._channel.split(f"{subject}\n\n{text}"):
+        *before, last = self._channel.split(f"{notice.subject}\n\n{notice.text}\n{seen.UNDER}")
+        for part in before:
             await self._channel.send(Outgoing(0, address, part))  # of no row of the outbox
+        await self._channel.send(Outgoing(0, address, last, (seen.choice(notice.number),)))
 
 
 class Alarm:
@@ -126,10 +129,9 @@ class Alarm:
     async def _sent(self, case: Case, adult: Contact) -> bool:
         """Whether one adult was told. The log names them by their place in the settings: no address, no name."""
         place = self._adults.index(adult) + 1
-        text = notice.text(case.id, case.category, case.channel, case.created_at, self._page)
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                await self._senders[adult.kind].send(adult.address, notice.subject(case.id), text)
+                await self._senders[adult.kind].send(adult.address, notice.about(case, self._page))
         except Exception as error:  # noqa: BLE001  whatever breaks, the next adult is to be told
             logger.warning("incident %d: adult %d cannot be told (%s)", case.id, place, _label(error))
             return False

@@ -8,6 +8,7 @@ import ssl
 from email.message import EmailMessage
 from email.utils import localtime, make_msgid
 
+from bot.alarm.notice import Notice
 from bot.errors import DeliveryError, PermanentError, TransientError
 
 TIMEOUT = 10.0  # seconds for each step of the conversation with the server
@@ -35,16 +36,16 @@ class Mailer:
         self._starttls = starttls
         self._timeout = timeout
 
-    async def send(self, address: str, subject: str, text: str) -> None:
+    async def send(self, address: str, notice: Notice) -> None:
         """Hand one message to the mail server. Raises TransientError or PermanentError, which name no address."""
         message = EmailMessage()
         message["From"] = self._sender
         message["To"] = address
-        message["Subject"] = subject
+        message["Subject"] = notice.subject
         message["Date"] = localtime()
         message["Message-ID"] = make_msgid(domain=self._sender.rpartition("@")[2])
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office reply is wanted
-        message.set_content(text)
+        message.set_content(notice.text)
         await asyncio.to_thread(self._hand_over, message)
 
     def _hand_over(self, message: EmailMessage) -> None:

@@ -5,8 +5,9 @@ It travels by e-mail or Telegram and may lie open on a desk. So it holds nothing
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
 
+from bot.store import Case
 from bot.words import CHANNELS, category
 
 BY_PAGE = """\
@@ -45,21 +46,27 @@ Incident {number}, {when}, on {channel}.
 """
 
 
-def subject(number: int) -> str:
-    return f"Sahpathi: a child needs an adult today · एक बच्चे को मदद चाहिए ({number})"
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One alert. `number` is that of the incident."""
+
+    number: int
+    subject: str
+    text: str
 
 
-def text(number: int, code: str, channel: str, at: datetime, page: str = "") -> str:
+def about(case: Case, page: str = "") -> Notice:
     """In English and Hindi. `page` is the address of the incidents' page, "" where it cannot be reached from outside.
 
     The time is that of the server's time zone.
     """
-    kind = category(code)
-    return (BY_PAGE if page else BY_COMMAND).format(
-        number=number,
+    kind = category(case.category)
+    text = (BY_PAGE if page else BY_COMMAND).format(
+        number=case.id,
         english=kind.english.lower(),
         hindi=kind.hindi,
-        when=f"{at.astimezone():%Y-%m-%d %H:%M %Z}",
-        channel=CHANNELS.get(channel, channel),
-        address=f"{page}/{number}",
+        when=f"{case.created_at.astimezone():%Y-%m-%d %H:%M %Z}",
+        channel=CHANNELS.get(case.channel, case.channel),
+        address=f"{page}/{case.id}",
     )
+    return Notice(case.id, f"Sahpathi: a child needs an adult today · एक बच्चे को मदद चाहिए ({case.id})", text)

@@ -11,7 +11,7 @@ from bot.store.alarms import Alarms, ReviewedAlarm
 from bot.store.arrivals import Accepted, Arrivals
 from bot.store.database import connect
 from bot.store.given_up import GivenUp, Lost
-from bot.store.incidents import CLOSED, FALSE_ALARM, OPEN, REAL, Alert, Case, Incidents
+from bot.store.incidents import CLOSED, FALSE_ALARM, OPEN, REAL, Alert, Case, Incidents, Sight, Sighting
 from bot.store.log import APPROVED, CORRECTED, Log
 from bot.store.messages import ANSWERED, BURIED, HELD, WAITING, Messages, Work
 from bot.store.parts import Parts, Pending
@@ -35,6 +35,8 @@ __all__ = [
     "Lost",
     "Pending",
     "ReviewedAlarm",
+    "Sight",
+    "Sighting",
     "Store",
     "Work",
     "connect",

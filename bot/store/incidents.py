@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import CursorResult, Select, Update, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.store.database import ERASED_PREFIX, Database
 from bot.tables import Conversation, InboxMessage, Incident, StoredAnswer, now
-from bot.words import DISTRESS
+from bot.words import DISTRESS, OTHERS
 
 OPEN, CLOSED = "open", "closed"
 REAL, FALSE_ALARM = "real", "false_alarm"  # outcomes
@@ -51,6 +53,23 @@ class Case:
     address: str = ""
 
 
+class Sight(StrEnum):
+    """What becomes of an adult's word that they look after a child in distress."""
+
+    TAKEN = "taken"
+    SEEN = "seen"  # somebody said so before
+    CLOSED = "closed"
+    UNKNOWN = "unknown"  # no child in distress has that number
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What became of it, and what the incident is about; "" where that is unknown."""
+
+    sight: Sight
+    category: str = ""
+
+
 class Incidents(Database):
     """One stays open until a person closes it with a note, or what was given up is tried again."""
 
@@ -73,11 +92,7 @@ class Incidents(Database):
 
     async def see_incident(self, incident_id: int, *, by: str) -> bool:
         """Somebody looks after it: nobody else is alerted. False when there is no open one without such a person."""
-        return await self._changed(
-            update(Incident)
-            .where(Incident.id == incident_id, Incident.state == OPEN, Incident.seen_at.is_(None))
-            .values(seen_at=now(), seen_by=by, next_alert_at=None)
-        )
+        return await self._changed(_seen(incident_id, by))
 
     async def close_incident(self, incident_id: int, *, by: str, note: str, outcome: str | None = None) -> bool:
         """What was done about it, in a few words, and whether the alarm was right. False when there is no open one.
@@ -121,6 +136,24 @@ class Incidents(Database):
             row.told = [*row.told, [contact, now().isoformat()]]
             if row.next_alert_at is not None:
                 row.next_alert_at = following
+
+
+async def look_after(session: AsyncSession, incident_id: int, *, by: str) -> Sighting:
+    """`see_incident` of a child in distress, within a transaction that somebody else commits."""
+    distress = (Incident.id == incident_id, Incident.category.not_in(OTHERS))
+    taken = await session.execute(_seen(incident_id, by).where(*distress))
+    row = (await session.execute(select(Incident.category, Incident.state).where(*distress))).one_or_none()
+    if row is None:
+        return Sighting(Sight.UNKNOWN)
+    if isinstance(taken, CursorResult) and taken.rowcount:
+        return Sighting(Sight.TAKEN, row.category)
+    return Sighting(Sight.CLOSED if row.state == CLOSED else Sight.SEEN, row.category)
+
+
+def _seen(incident_id: int, by: str) -> Update:
+    """Of several who look after an open one, the first is kept."""
+    unseen = (Incident.id == incident_id, Incident.state == OPEN, Incident.seen_at.is_(None))
+    return update(Incident).where(*unseen).values(seen_at=now(), seen_by=by, next_alert_at=None)
 
 
 def _cases() -> Select[Incident, str]:

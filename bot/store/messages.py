@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.ports import Answer, Choice, DeliveryState, Effect, Kind, Profile, Route, Turn, Verdict
 from bot.store.database import Leases
+from bot.store.incidents import Sighting, look_after
 from bot.store.parts import TO_SEND
 from bot.tables import Conversation, InboxMessage, Incident, OutboxPart, StoredAnswer, now
 
@@ -168,6 +169,28 @@ class Messages(Leases):
                 session.add(
                     Incident(conversation_id=conversation_id, message_id=work.message_id, category="buried_message")
                 )
+
+    async def commit_seen(
+        self,
+        work: Work,
+        conversation_id: int,
+        token: str,
+        incident_id: int,
+        by: str,
+        reply: Callable[[Sighting], Sequence[str]],
+    ) -> None:
+        """An adult looks after an incident: settle their message with that and with `reply`, the parts that say so.
+
+        All or nothing, and only under the lease; what the reply says is what this very transaction did. No answer is
+        kept: nobody asked anything. Raises LeaseLost.
+        """
+        async with self.writing() as session:
+            await self._hold(session, conversation_id, token)
+            parts = reply(await look_after(session, incident_id, by=by))
+            session.add_all(
+                OutboxPart(conversation_id=conversation_id, message_id=work.message_id, text=text) for text in parts
+            )
+            await self._settle(session, work.message_id, ANSWERED)
 
     async def _settle(self, session: AsyncSession, message_id: int, state: str, error: str | None = None) -> None:
         settled = update(InboxMessage).where(InboxMessage.id == message_id)

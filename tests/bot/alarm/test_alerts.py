@@ -17,13 +17,19 @@ import pytest
 from bot.alarm.alerts import HOLD_SECONDS, MOST_ROUNDS, NOBODY, Alarm, ByChannel, Sender
 from bot.alarm.contacts import MAIL, TELEGRAM, Contact, contacts
 from bot.alarm.mail import Mailer
+from bot.alarm.notice import Notice
+from bot.alarm.seen import Adults
 from bot.channels.telegram import TelegramChannel
+from bot.live import MemoryLive
+from bot.ports import Inbound
 from bot.store import OPEN, Case, Store
 from bot.tables import now
 from bot.words import DISTRESS
+from bot.worker import Patience, Worker
 from tests.bot.distress import ADDRESS, COMFORT, ESCALATED, FAILED_CLOSED, QUESTION, happened, kept, until
 from tests.bot.simulator.driver import Driver, driven
 from tests.mailbox import HOST, MailServer
+from tests.memory import EchoTutor
 from tests.servers import free_port
 
 ASHA, MEERA, JOHN = "asha@school.example", "meera@school.example", "john@school.example"
@@ -157,7 +163,7 @@ class Stuck:
     def __init__(self) -> None:
         self.reached = asyncio.Event()
 
-    async def send(self, address: str, subject: str, text: str) -> None:
+    async def send(self, address: str, notice: Notice) -> None:
         self.reached.set()
         await asyncio.Event().wait()
 
@@ -337,6 +343,56 @@ async def test_an_adult_is_told_on_telegram_and_the_next_by_mail(
     assert call["chat_id"] == CHAT
     assert f"{PAGE}/{case.id}" in call["text"]
     assert "Ravi" not in call["text"]
+    (alert,) = [message for message in providers.phone("telegram", CHAT)["messages"] if message["from"] == "bot"]
+    ((button,),) = alert["buttons"]
+    assert (button["text"], button["data"]) == ("I look after it", f"/seen {case.id}")
+    assert "press it under this message" in alert["text"]
+    assert "press it under this message" not in server.mails[0].text
+    assert providers.violations() == []
+
+
+@asynccontextmanager
+async def serving(store: Store, telegram: TelegramChannel, adults: Sequence[Contact]) -> AsyncIterator[None]:
+    """What is written on Telegram is received and answered for as long as the body runs."""
+    channels = {telegram.name: telegram}
+    worker = Worker(
+        store, EchoTutor(), channels, MemoryLive(), patience=Patience(), concurrency=4, adults=Adults(adults, PAGE)
+    )
+
+    async def accept(inbound: Inbound) -> None:
+        await worker.drain((await store.accept(inbound)).conversation_id)
+
+    stop = asyncio.Event()
+    polling = asyncio.create_task(telegram.poll(accept, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(polling, 10)
+
+
+@BOTH
+async def test_the_button_under_an_alert_ends_the_alarm(
+    store: Store, server: MailServer, providers: Driver, telegram: TelegramChannel
+) -> None:
+    providers.say("telegram", CHAT, "/start", name="Asha")
+    case = await happened(store)
+    senders: dict[str, Sender] = {TELEGRAM: ByChannel(telegram), MAIL: mailer(server.port)}
+    adults = contacts(f"telegram:{CHAT}, mailto:{MEERA}")
+    async with (
+        serving(store, telegram, adults),
+        ringing(Alarm(store, adults, senders, escalate_after=LONG, page=PAGE, poll=0.02)),
+    ):
+        await settled(store, case, lambda found: bool(found.told))
+        (call,) = [call for call in providers.calls("sendMessage") if "sahpathi" in call["parameters"]["text"].lower()]
+        press = {"kind": "press", "message": call["message_id"], "data": f"/seen {case.id}"}
+        providers.say("telegram", CHAT, **press)
+        seen = await settled(store, case, lambda found: found.seen_at is not None)
+        await until(lambda: f"Incident {case.id} is looked after now" in providers.shown("telegram", CHAT)[-1])
+    assert (seen.seen_by, seen.next_alert_at) == (f"Telegram {CHAT}", None)
+    assert f"{PAGE}/{case.id}" in providers.shown("telegram", CHAT)[-1]
+    assert server.mails == []
+    assert providers.called("answerCallbackQuery")
     assert providers.violations() == []
 
 

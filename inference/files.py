@@ -1,0 +1,51 @@
+"""Files that other processes read while they are replaced: hashes of them, and writing them whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+Stamp = tuple[int, int, int]
+
+
+def stamp(path: Path) -> Stamp:
+    """Another one whenever the file was replaced. Raises OSError when there is none."""
+    # An atomic replacement always brings a new inode, so two of them within one tick of the clock differ as well.
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def sha256_of(paths: Iterable[Path]) -> str:
+    """Of the files one after the other, as `cat ... | sha256sum` gives it."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` in one step that also survives a power cut: written aside, flushed to disk, renamed."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(value, file, ensure_ascii=False, indent=2, sort_keys=True)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp gives 0600; cards are no secret and may be read by another account
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
