@@ -1,8 +1,12 @@
-"""What kind of message a text is, by a small encoder with a LoRA adapter and a linear layer on top.
+"""What kind of message a text is: by what it means, and by the letters it is written with.
+
+Meaning is read by a small encoder with a LoRA adapter and a linear layer on top; it knows English, and is given Hindi
+word by word in English. Letters are read by a linear model (`inference.ngrams`), as they were written. The two are
+added: where a word is in no dictionary, the letters still know it, and where a spelling is new, the meaning does.
 
 The encoder is the embedding model's; its weights stay in their package. A folder holds what was learned beyond them:
-`adapter.safetensors` (the LoRA matrices by layer, and the layer on top) and `moderation.json` (labels and lengths).
-Neither can execute code.
+`adapter.safetensors` (the LoRA matrices by layer, and the layer on top), `ngrams.safetensors`, and `moderation.json`
+(labels and lengths). None of them can execute code.
 """
 
 from __future__ import annotations
@@ -11,12 +15,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import ModerationRefused
+from inference.ngrams import NGRAMS, NgramModel
 
 if TYPE_CHECKING:
     import torch
@@ -27,16 +32,31 @@ HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 Scores = NDArray[np.float32]
 
 
+class Worded(NamedTuple):
+    """A text as the encoder reads it, in English, and as it was spelled, in Latin letters."""
+
+    english: str
+    spelled: str
+
+
 @dataclass(frozen=True, slots=True)
 class ModerationCard:
-    """What is needed to use the weights. `scale` multiplies each LoRA product; lengths are in tokens."""
+    """What is needed to use the weights. `scale` multiplies each LoRA product; lengths are in tokens.
+
+    `spelling` is how much the letters count beside the meaning.
+    """
 
     encoder: str
     labels: tuple[str, ...]
     scale: float
     window: int = 128
     windows: int = 4
-    temperature: float = 1.0
+    spelling: float = 0.5
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """What is before the dot of the labels, each once, in their order."""
+        return tuple(dict.fromkeys(label.partition(".")[0] for label in self.labels))
 
     @classmethod
     def load(cls, path: Path) -> ModerationCard:
@@ -54,11 +74,15 @@ class ModerationCard:
 class Moderator:
     """Scores texts. Not thread-safe: one thread calls it."""
 
-    def __init__(self, card: ModerationCard, encoder: Any, tokenizer: Any, head: torch.nn.Linear) -> None:
+    def __init__(
+        self, card: ModerationCard, encoder: Any, tokenizer: Any, head: torch.nn.Linear, letters: NgramModel
+    ) -> None:
         self.card = card
         self._encoder = encoder
         self._tokenizer = tokenizer
         self._head = head
+        self._letters = letters
+        self._group = [card.groups.index(label.partition(".")[0]) for label in card.labels]
 
     @classmethod
     def load(cls, folder: Path, encoder: Path, *, threads: int = 1) -> Moderator:
@@ -70,6 +94,9 @@ class Moderator:
 
         torch.set_num_threads(threads)
         card = ModerationCard.load(folder / CARD)
+        letters = NgramModel.load(folder / NGRAMS)
+        if len(letters.bias) != len(card.groups):
+            raise ModerationRefused(f"{folder}: {NGRAMS} and {CARD} are not of one model")
         try:
             learned = load_file(folder / WEIGHTS)
             tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
@@ -83,17 +110,23 @@ class Moderator:
             _merge(model, learned, card.scale, folder)
         if multiplies_bfloat16():
             model = model.bfloat16()
-        return cls(card, model.eval(), tokenizer, head.eval())
+        return cls(card, model.eval(), tokenizer, head.eval(), letters)
 
-    def scores(self, texts: Sequence[str]) -> Scores:
+    def scores(self, texts: Sequence[Worded]) -> Scores:
         """The probability of each label for each text: shape (n, labels), rows add up to 1.
 
-        A long text is read in windows, and its most alarming window counts: the one least like the first label.
+        Of a long text the encoder reads windows, and its most alarming one counts: the one least like the first label.
         """
-        import torch
-
         if not texts:
             return np.zeros((0, len(self.card.labels)), dtype=np.float32)
+        meant = self._meant([text.english for text in texts])
+        spelled = self._letters.logits([text.spelled for text in texts])[:, self._group]
+        return _softmax(meant + self.card.spelling * spelled)
+
+    def _meant(self, texts: Sequence[str]) -> Scores:
+        """The encoder's logits for each text, of its most alarming window."""
+        import torch
+
         owners, windows = [], []
         for owner, text in enumerate(texts):
             for ids in self.windows(text):
@@ -101,14 +134,14 @@ class Moderator:
                 windows.append(ids)
         batch = self._tokenizer.pad({"input_ids": windows}, return_tensors="pt")
         with torch.inference_mode():
-            logits = self._head(pooled(self._encoder, batch).float()) / self.card.temperature
-            found = torch.softmax(logits, dim=-1).numpy()
-        made = np.zeros((len(texts), len(self.card.labels)), dtype=np.float32)
-        made[:, 0] = 2.0
-        for owner, row in zip(owners, found, strict=True):
-            if row[0] < made[owner, 0]:
-                made[owner] = row
-        return made
+            found = self._head(pooled(self._encoder, batch).float()).numpy()
+        harmless = _softmax(found)[:, 0]
+        most: dict[int, int] = {}
+        for place, owner in enumerate(owners):
+            if owner not in most or harmless[place] < harmless[most[owner]]:
+                most[owner] = place
+        chosen: Scores = found[[most[owner] for owner in range(len(texts))]]
+        return chosen
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -139,6 +172,17 @@ def pooled(encoder: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     kept = batch["attention_mask"].unsqueeze(-1).to(states.dtype)
     mean: torch.Tensor = (states * kept).sum(dim=1) / kept.sum(dim=1).clamp(min=1.0)
     return mean
+
+
+def _softmax(logits: Scores) -> Scores:
+    raised: Scores = np.exp(_log_softmax(logits))
+    return raised
+
+
+def _log_softmax(logits: Scores) -> Scores:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    logged: Scores = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logged
 
 
 def multiplies_bfloat16() -> bool:

@@ -13,22 +13,12 @@ from pathlib import Path
 
 from rag.glossary import EVERYDAY, HINDI, LONGEST, Glossary
 from rag.phonetic import is_devanagari, key
+from rag.romanise import evened, romanised
 
 HINDI_SHARE = 0.34  # of a message's words, from which on it is Hindi
 SHORTEST_HEARD = 3  # letters of a phonetic key that says enough to find a word by
 
-_PIECE = re.compile(r"[\w\u0900-\u097f']+|[^\w\s]")
-_VOWELS = "a aa i ee u oo ri e ai o au o e"
-_CONSONANTS = "k kh g gh n ch chh j jh n t th d dh n t th d dh n p ph b bh m y r l v sh sh s h"
-_SIGNS = dict(zip("ािीुूृेैोौॉॅ", _VOWELS.split()[1:], strict=True))
-_LETTERS = dict(
-    zip(
-        "कखगघङचछजझञटठडढणतथदधनपफबभमयरलवशषसहअआइईउऊऋएऐओऔऑऍ",
-        f"{_CONSONANTS} {_VOWELS}".split(),
-        strict=True,
-    )
-)
-_VIRAMA, _NUKTA, _NASALS = "\u094d", "\u093c", "\u0901\u0902"
+_PIECE = re.compile(r"[\w\u0900-\u0963\u0966-\u097f']+|[^\w\s]")  # the danda (\u0964) ends a sentence, it is no letter
 
 
 class Gloss:
@@ -59,6 +49,10 @@ class Gloss:
             place += length
         return " ".join(said)
 
+    def spelled(self, text: str) -> str:
+        """The message as it sounds, in Latin letters and small ones."""
+        return " ".join(map(evened, _PIECE.findall(unicodedata.normalize("NFC", text.lower()))))
+
     def _is_hindi(self, pieces: list[str]) -> bool:
         if any(is_devanagari(piece) for piece in pieces):
             return True
@@ -83,21 +77,3 @@ class Gloss:
         if not is_devanagari(written) and (length > 1 or self._is_word(written)):
             return False
         return all(len(key(word)) >= SHORTEST_HEARD for word in written.split())
-
-
-def romanised(word: str) -> str:
-    """A Devanagari word in Latin letters, as one would text it: कमरा is kamaraa. Other letters stay as they are."""
-    letters = [c for c in unicodedata.normalize("NFD", word) if c != _NUKTA]
-    said: list[str] = []
-    for place, letter in enumerate(letters):
-        following = letters[place + 1] if place + 1 < len(letters) else ""
-        if letter in _NASALS:
-            said.append("n")
-        elif letter in _SIGNS:
-            said.append(_SIGNS[letter])
-        elif letter in _LETTERS:
-            is_spoken_alone = letter >= "क" and following and following not in _SIGNS and following != _VIRAMA
-            said.append(_LETTERS[letter] + ("a" if is_spoken_alone else ""))
-        elif letter != _VIRAMA:
-            said.append(letter)
-    return "".join(said)

@@ -7,6 +7,7 @@ Two sources: a shipped table, and the key terms of the books themselves, which c
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -18,6 +19,7 @@ HINDI = "hindi-english.tsv"  # English, Devanagari forms, Latin forms; forms apa
 EVERYDAY = "everyday.tsv"  # the same for everyday words; a Latin form after "!" is an English word as well
 SHORTHAND = "shorthand.tsv"  # what students type, what they mean
 LONGEST = 4  # words in a term
+_SAME = {0x0901: 0x0902, 0x093C: None}
 _KEY_TERM = re.compile(r"^(?P<term>[^():]{2,60}) \((?P<forms>[^()]{2,120})\)\s*:")
 
 
@@ -57,14 +59,14 @@ class Glossary:
             spelled = " ".join(words(form))
             if not spelled:
                 continue
-            for table, entry in ((self._spelled, spelled), (self._sounding, _sounding(spelled))):
+            for table, entry in ((self._spelled, _plain(spelled)), (self._sounding, _sounding(spelled))):
                 meanings = table.setdefault(entry, [])
                 if english not in meanings:
                     meanings.append(english)
 
     def meanings(self, term: str, *, by_sound: bool = True) -> tuple[str, ...]:
         """What one or more words mean in English; () when the term is not known. `term` is as `words` gives it."""
-        found = self._spelled.get(term)
+        found = self._spelled.get(_plain(term))
         if found is None and by_sound:
             found = self._sounding.get(_sounding(term))
         return tuple(found or ())
@@ -81,11 +83,16 @@ class Glossary:
 
     def is_small_word(self, word: str) -> bool:
         """Whether a word is grammar or asking in Hindi (hai, kya, kaise), in a spelling that the table holds."""
-        return any(_is_small(meaning) for meaning in self._spelled.get(word, ()))
+        return any(_is_small(meaning) for meaning in self._spelled.get(_plain(word), ()))
 
 
 def _is_small(meaning: str) -> bool:
     return all(word in FUNCTION_WORDS or word in ASKING_WORDS for word in words(meaning))
+
+
+def _plain(term: str) -> str:
+    """One spelling where phones write several: \u0901 or \u0902 for a nasal, \u093c or nothing for a foreign sound."""
+    return unicodedata.normalize("NFD", term).translate(_SAME) if is_devanagari(term) else term
 
 
 def _sounding(term: str) -> str:

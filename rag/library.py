@@ -38,19 +38,28 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
+def admit_all(_text: str) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What indexing found and did. `rebuilt` is False when the index was up to date."""
+    """What indexing found and did. `rebuilt` is False when the index was up to date.
+
+    `withheld` are passages that were left out because they may not be shown to a model.
+    """
 
     chapters: int
     passages: int
     errors: tuple[TextbookError, ...]
     rebuilt: bool
     seconds: float
+    withheld: tuple[Passage, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """For a table or JSON."""
         errors = [str(error) for error in self.errors]
+        errors += [f"{one.book}, {one.chapter}, page {one.page}: orders to the tutor itself" for one in self.withheld]
         return {"chapters": self.chapters, "passages": self.passages, "rebuilt": self.rebuilt, "errors": errors}
 
 
@@ -66,8 +75,10 @@ class Library:
         *,
         board: str | None,
         answerable: Answerable,
+        admits: Callable[[str], bool] = admit_all,
     ) -> None:
         self._index = index
+        self._admits = admits
         self._embedder = embedder
         self._retriever = retriever
         self._board = board
@@ -90,13 +101,14 @@ class Library:
         board: str | None = None,
         reranker: str = "",
         answerable: Answerable = UNFITTED,
+        admits: Callable[[str], bool] = admit_all,
         any_model: bool = False,
     ) -> Library:
         """Open the index in a folder (a Path) or on a Chroma server (a URL), and load the embedding model.
 
         `glossary` lets books in English answer questions in Hindi. Books of `board` are preferred. `reranker` names a
         cross-encoder; "" goes without. `answerable` decides what is not in the books, unless another was stored with
-        the index.
+        the index. `admits` says of a passage's text whether it may be indexed.
 
         Raises IndexInUse, IndexUnavailable, EmbeddingUnavailable; EmbeddingMismatch when the index was made by another
         model, unless `any_model`: that is for `index`, which then builds it anew.
@@ -114,7 +126,7 @@ class Library:
                 index.close()
                 raise
             retriever = Retriever(index, embedder, glossary, Reranker(reranker) if reranker else None)
-            return cls(index, embedder, retriever, thread, board=board, answerable=answerable)
+            return cls(index, embedder, retriever, thread, board=board, answerable=answerable, admits=admits)
 
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, load)
@@ -145,7 +157,7 @@ class Library:
         async with self._indexing:
             began = time.perf_counter()
             books, errors = await asyncio.to_thread(read_library, *roots)
-            passages = await asyncio.to_thread(_passages, books)
+            passages, withheld = await asyncio.to_thread(self._admitted, books)
             usable = bool(passages) or not errors
             stale = usable and (force or await self._run(lambda: self._is_stale(passages)))
             if stale:
@@ -153,7 +165,7 @@ class Library:
             await self._run(self._retriever.refresh)
             self._asked.clear()  # a question is read by the words of the books
             seconds = time.perf_counter() - began
-            self.last_report = IndexReport(len(books), len(passages), tuple(errors), stale, seconds)
+            self.last_report = IndexReport(len(books), len(passages), tuple(errors), stale, seconds, withheld)
             return self.last_report
 
     async def retrieve(
@@ -225,6 +237,15 @@ class Library:
         """The question's vector, shape (dimension,): computed once, then remembered."""
         return await self._run(lambda: self._read(question)[1])
 
+    def _admitted(self, books: Sequence[Textbook]) -> tuple[list[Passage], tuple[Passage, ...]]:
+        """The passages, and those among them that may not be indexed."""
+        admitted: list[Passage] = []
+        withheld: list[Passage] = []
+        for book in books:
+            for passage in chunk(book):
+                (admitted if self._admits(passage.text) else withheld).append(passage)
+        return admitted, tuple(withheld)
+
     async def _build(self, passages: Sequence[Passage], progress: Progress | None) -> None:
         steps = self._index.building(passages, self._embedder)
         try:
@@ -260,7 +281,3 @@ class Library:
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-
-def _passages(books: Sequence[Textbook]) -> list[Passage]:
-    return [passage for book in books for passage in chunk(book)]

@@ -1,8 +1,9 @@
-"""Trains the safety classifier: a LoRA adapter on the embedding model's encoder, and one layer on top of it.
+"""Trains the safety classifier: a LoRA adapter on the embedding model's encoder with one layer on top of it, and a
+linear model of the letters beside it.
 
 The vector that retrieval uses says what a message is about; whether it is asked for a lesson or for harm is hardly in
 it (docs/benchmarks.md). So the classifier reads a message itself, in a few milliseconds, with weights learned for that.
-Hindi is read word by word in English (`rag.gloss`), which the encoder knows.
+Hindi is read word by word in English (`rag.gloss`), which the encoder knows; the letters are read as they were written.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 import random
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,18 +29,21 @@ from inference.moderation import (
     HEAD_WEIGHT,
     WEIGHTS,
     ModerationCard,
+    Worded,
     multiplies_bfloat16,
     pooled,
     windows,
 )
+from inference.ngrams import NGRAMS
+from training import ngrams
 from training.errors import CorpusError, TrainingError
 from training.progress import OnProgress, Progress, reporting
 from training.safety_arguments import SafetyArguments
-from training.safety_examples import CORPUS, LABELS, SafetyExample
+from training.safety_examples import CATEGORIES, CORPUS, LABELS, SafetyExample
 
 logger = logging.getLogger(__name__)
 
-Read = Callable[[str], str]
+Read = Callable[[str], Worded]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +75,17 @@ def train(
     held = [example for example in examples if example.split == "dev"]
     if not learned or not held:
         raise CorpusError("the messages need both a train and a dev split")
-    learned = [example for example in learned for _ in range(1 if example.source in CORPUS else args.repeat)]
-    trainee = _Trainee(args, place)
-    rows = trainee.encoded(learned, read, first_only=False)
-    dev = trainee.encoded(held, read, first_only=True)
     began, losses = time.perf_counter(), []
+    worded, weights = [read(example.whole) for example in learned], balanced(learned, args.repeat)
+    groups = [tuple(CATEGORIES).index(example.label) for example in learned]
+    letters = ngrams.fit([text.spelled for text in worded], groups, weights, len(CATEGORIES))
+    trainee = _Trainee(args, place)
+    rows = [
+        row
+        for row, example in zip(trainee.rows(learned, worded, weights), learned, strict=True)
+        for _ in range(_times(example, args.repeat))
+    ]
+    dev = trainee.rows(held, [read(example.whole) for example in held], [1.0] * len(held))
     steps = math.ceil(len(rows) / args.batch) * args.epochs
     with reporting("Safety classifier", steps, on_progress) as report:
         for epoch in range(args.epochs):
@@ -83,10 +94,42 @@ def train(
             logger.info("epoch %d of %d: loss %.3f on the dev split", epoch + 1, args.epochs, losses[-1])
             report(Progress(min(steps, (epoch + 1) * steps // args.epochs), steps, losses[-1], 0.0, losses[-1]))
     trainee.save(args.output)
+    letters.save(args.output / NGRAMS)
     return SafetyRun(len(learned), time.perf_counter() - began, tuple(losses))
 
 
-Row = tuple[list[int], tuple[int, ...]]
+def balanced(examples: Sequence[SafetyExample], repeat: int) -> list[float]:
+    """How much each message counts; ours `repeat` times as much as a corpus's.
+
+    Within each language each label has the weight that it has in all together. Most of what a corpus holds is harmless
+    and in English, so that without this being written in Hindi would itself be a reason for alarm.
+    """
+    counts = [float(_times(example, repeat)) for example in examples]
+    both: dict[tuple[str, str], float] = defaultdict(float)
+    languages: dict[str, float] = defaultdict(float)
+    labels: dict[str, float] = defaultdict(float)
+    for example, count in zip(examples, counts, strict=True):
+        both[example.language, example.label] += count
+        languages[example.language] += count
+        labels[example.label] += count
+    whole = sum(counts)
+    return [
+        count * languages[one.language] * labels[one.label] / (whole * both[one.language, one.label])
+        for one, count in zip(examples, counts, strict=True)
+    ]
+
+
+def _times(example: SafetyExample, repeat: int) -> int:
+    return 1 if example.source in CORPUS else repeat
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A message for the encoder: its windows as token ids, the labels that are right, and how much it counts."""
+
+    windows: Sequence[list[int]]
+    right: tuple[int, ...]
+    weight: float
 
 
 class _Trainee:
@@ -105,10 +148,10 @@ class _Trainee:
             for name, module in encoder.named_modules()
             if isinstance(module, torch.nn.Linear) and "pooler" not in name
         ]
-        config = LoraConfig(r=args.rank, lora_alpha=args.alpha, lora_dropout=args.dropout, target_modules=linear)
+        config = LoraConfig(r=args.rank, lora_alpha=args.alpha, target_modules=linear)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)  # PEFT's use
-            self._encoder = get_peft_model(encoder, config)
+            self._encoder = get_peft_model(encoder, config).eval()  # without dropout: see `_thinned`
         self._head = torch.nn.Linear(encoder.config.hidden_size, len(LABELS))
         matrices = [parameter for parameter in self._encoder.parameters() if parameter.requires_grad]
         self._trained = [*matrices, *self._head.parameters()]
@@ -120,34 +163,45 @@ class _Trainee:
         )
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
 
-    def encoded(self, examples: Sequence[SafetyExample], read: Read, *, first_only: bool) -> list[Row]:
-        """Token ids and the labels that are right. Of a long message one window, another each time, is learned."""
-        rows: list[Row] = []
-        for example in examples:
-            found = windows(self._tokenizer, read(example.whole), self._args.window, self._args.windows)
-            rows.append((found[0] if first_only else self._random.choice(found), example.allowed))
-        return rows
+    def rows(self, examples: Sequence[SafetyExample], worded: Sequence[Worded], weights: Sequence[float]) -> list[Row]:
+        """One for each message; how often a message is repeated is no part of its weight."""
+        return [
+            Row(
+                windows(self._tokenizer, text.english, self._args.window, self._args.windows),
+                example.allowed,
+                weight / _times(example, self._args.repeat),
+            )
+            for example, text, weight in zip(examples, worded, weights, strict=True)
+        ]
 
     def epoch(self, rows: Sequence[Row], epoch: int, steps: int, report: OnProgress) -> None:
-        self._encoder.train()
-        self._head.train()
         done = epoch * (steps // self._args.epochs)
         began, tokens = time.perf_counter(), 0
         for batch in self._batches(rows):
             self._set_rate(done / steps)
-            loss = self._loss(batch, self._args.smoothing)
+            chosen = [self._thinned(self._random.choice(row.windows)) for row in batch]  # another window each time
+            loss = self._loss(batch, chosen, self._args.smoothing)
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self._trained, 1.0)
             self._optimizer.step()
             done += 1
-            tokens += sum(len(ids) for ids, _ in batch)
+            tokens += sum(map(len, chosen))
             report(Progress(done, steps, float(loss.detach()), tokens / (time.perf_counter() - began)))
+
+    def _thinned(self, window: list[int]) -> list[int]:
+        """The window without some of its tokens, others each time, but never without all.
+
+        Dropout by another name: dropping units inside the encoder took half of the time of a step, for its random
+        numbers, and a message that is understood without one of its words is what is wanted here.
+        """
+        kept = [token for token in window[1:-1] if self._random.random() >= self._args.dropout]
+        return [window[0], *kept, window[-1]] if kept else window
 
     def _batches(self, rows: Sequence[Row]) -> list[list[Row]]:
         """Batches of like length, in random order."""
         size = self._args.batch
-        order = sorted(range(len(rows)), key=lambda n: len(rows[n][0]) + self._random.random() * 8)
+        order = sorted(range(len(rows)), key=lambda n: len(rows[n].windows[0]) + self._random.random() * 8)
         batches = [[rows[n] for n in order[start : start + size]] for start in range(0, len(order), size)]
         self._random.shuffle(batches)
         return batches
@@ -158,26 +212,27 @@ class _Trainee:
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
 
-    def _loss(self, batch: Sequence[Row], smoothing: float) -> torch.Tensor:
+    def _loss(self, batch: Sequence[Row], chosen: Sequence[list[int]], smoothing: float) -> torch.Tensor:
         """Minus the log of the probability that any right label has, smoothed a little towards all labels."""
-        padded = self._tokenizer.pad({"input_ids": [ids for ids, _ in batch]}, return_tensors="pt")
+        padded = self._tokenizer.pad({"input_ids": chosen}, return_tensors="pt")
         right = torch.zeros(len(batch), len(LABELS), dtype=torch.bool)
-        for row, (_, allowed) in enumerate(batch):
-            right[row, list(allowed)] = True
+        for place, row in enumerate(batch):
+            right[place, list(row.right)] = True
+        weights = torch.tensor([row.weight for row in batch])
         with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16()):
             states = pooled(self._encoder, padded)
         logged = torch.log_softmax(self._head(states.float()), dim=-1)
         missed = -torch.logsumexp(logged.masked_fill(~right, -math.inf), dim=-1)
-        return ((1.0 - smoothing) * missed - smoothing * logged.mean(dim=-1)).mean()
+        return (weights * ((1.0 - smoothing) * missed - smoothing * logged.mean(dim=-1))).mean()
 
     @torch.no_grad()
     def loss(self, rows: Sequence[Row]) -> float:
-        self._encoder.eval()
-        self._head.eval()
         size = 4 * self._args.batch
-        ordered = sorted(rows, key=lambda row: len(row[0]))
+        ordered = sorted(rows, key=lambda row: len(row.windows[0]))
         parts = [ordered[start : start + size] for start in range(0, len(ordered), size)]
-        return sum(float(self._loss(part, 0.0)) * len(part) for part in parts) / len(rows)
+        return sum(float(self._loss(part, [row.windows[0] for row in part], 0.0)) * len(part) for part in parts) / len(
+            rows
+        )
 
     def save(self, folder: Path) -> None:
         """The matrices by the name of their layer, and the card."""
@@ -191,4 +246,5 @@ class _Trainee:
             {name: value.detach().to(torch.bfloat16).contiguous() for name, value in learned.items()}, folder / WEIGHTS
         )
         args = self._args
-        ModerationCard(args.encoder, LABELS, args.alpha / args.rank, args.window, args.windows).save(folder / CARD)
+        card = ModerationCard(args.encoder, LABELS, args.alpha / args.rank, args.window, args.windows, args.spelling)
+        card.save(folder / CARD)

@@ -8,7 +8,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class SafetyArguments:
-    """A run. `repeat` is how often a message of this repository is seen for each time one of a corpus is."""
+    """A run.
+
+    `repeat` is how often a message of this repository is seen for each time one of a corpus is; `spelling` is how much
+    the letters count beside the meaning; `dropout` is the share of tokens that are left out of a message.
+    """
 
     output: Path
     encoder: str
@@ -24,5 +28,6 @@ class SafetyArguments:
     repeat: int = 2
     window: int = 96
     windows: int = 4
+    spelling: float = 1.0
     threads: int = 2
     seed: int = 7

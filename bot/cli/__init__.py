@@ -7,7 +7,20 @@ import sys
 
 import typer
 
-from bot.cli import adapters, chat, doctor, evaluate, incidents, people, serve, simulate, textbooks, train, undelivered
+from bot.cli import (
+    adapters,
+    chat,
+    classifiers,
+    doctor,
+    evaluate,
+    incidents,
+    people,
+    serve,
+    simulate,
+    textbooks,
+    train,
+    undelivered,
+)
 from bot.errors import SahpathiError
 
 app = typer.Typer(
@@ -25,6 +38,7 @@ app.add_typer(textbooks.app, name="textbooks")
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(adapters.app, name="adapters")
+app.add_typer(classifiers.app, name="classifiers")
 app.add_typer(people.app, name="users")
 app.add_typer(undelivered.app, name="undelivered")
 app.add_typer(incidents.app, name="incidents")

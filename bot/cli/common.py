@@ -88,3 +88,8 @@ def progress(label: str) -> Iterator[Bar]:
             bar.update(task, completed=done, total=total, description=f"{label} {doing}".strip())
 
         yield feed
+
+
+def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row for a table: three digits after the point."""
+    return {key: f"{value:.3f}" if isinstance(value, float) else value for key, value in row.items()}

@@ -6,26 +6,23 @@ import asyncio
 import json as encoding
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli.common import Json, errors, load_settings, out, progress, show
+from bot.cli import evaluate_safety
+from bot.cli.common import Json, errors, load_settings, out, progress, rounded, show
 from bot.cli.workbench import SHIPPED, bench, pairs, training
 from bot.errors import SetupError
-from bot.settings import PROJECT
 
 if TYPE_CHECKING:
     from bot.settings import Settings
     from rag.answerable import Answerable
     from training.data import Example
     from training.evals.retrieval import Abstention, Report, Scores
-    from training.evals.safety import Judged
-    from training.safety_examples import SafetyExample
 
-app = typer.Typer(no_args_is_help=True, help="Measure retrieval and answers on held-out questions.")
+app = typer.Typer(no_args_is_help=True, help="Measure retrieval, answers and the safety filter on what was held out.")
 
 SHOWN_MISSES = 20
 SHOWN_POINTS = 20
@@ -34,6 +31,8 @@ Questions = Annotated[
     typer.Option("--questions", exists=True, help="JSONL files or folders of them; default: the shipped pairs."),
 ]
 Split = Annotated[str, typer.Option(help="train, dev or test.")]
+app.command()(evaluate_safety.safety)
+app.command()(evaluate_safety.fairness)
 
 
 @app.command()
@@ -110,140 +109,6 @@ def retrieval(
             out.print(f"... and {len(report.missed) - SHOWN_MISSES} more")
 
 
-@app.command()
-def safety(
-    corpus: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="Folder with safety/*.jsonl.xz to add.")
-    ] = None,
-    split: Split = "test",
-    ablate: Annotated[bool, typer.Option("--ablate", help="Also each layer alone, and all without each.")] = False,
-    red_team: Annotated[
-        bool, typer.Option("--red-team", help="Also disguise what was blocked, and count what comes back through.")
-    ] = False,
-    misses: Annotated[Path | None, typer.Option(dir_okay=False, help="Write what went wrong to this file.")] = None,
-    json: Json = False,
-) -> None:
-    """Send messages through the safety filter, and count what becomes of them, by set and by layer."""
-    from bot.cli.safety_bench import messages
-
-    with training():
-        from training.evals import safety as measure
-
-        asked = [example for example in messages(corpus) if example.split == split]
-        judged, names, disguised = asyncio.run(_judged(load_settings(), asked, red_team=red_team))
-        rows = [row.named() for row in measure.table(judged, names)]
-        kinds = measure.categories(judged, names)
-        ablation = measure.ablation(judged, names) if ablate else []
-        if misses is not None:
-            lines = (f"{name}\t{outcome}\t{example.text}\n" for name, example, outcome in measure.missed(judged, names))
-            misses.write_text("".join(line.replace("\n", " ")[:400] + "\n" for line in lines), encoding="utf-8")
-    if json:
-        print(
-            encoding.dumps(
-                {"split": split, "sets": rows, "categories": kinds, "ablation": ablation, "red_team": disguised}
-            )
-        )
-        return
-    columns = {
-        "name": "Messages",
-        "wanted": "Wanted",
-        "n": "n",
-        "share": "Share",
-        "low": "95% from",
-        "high": "to",
-        "goal": "Goal",
-    }
-    show([_rounded({k: v for k, v in row.items() if v is not None}) for row in rows], columns, as_json=False, empty="")
-    show(
-        kinds,
-        {"label": "Kind", "category": "Category", "n": "n", "held": "Held", "named": "Named so"},
-        as_json=False,
-        empty="",
-    )
-    if ablation:
-        shown = {key: key for key in ablation[0]}
-        show([_rounded(row) for row in ablation], shown, as_json=False, empty="")
-    if disguised:
-        columns = {"disguise": "Disguise", "n": "n", "through": "Came through", "share": "Share"}
-        show([_rounded(row) for row in disguised], columns, as_json=False, empty="")
-
-
-@app.command()
-def fairness(json: Json = False) -> None:
-    """Ask the tutor pairs of questions that differ only in who asks, and contested questions of history."""
-    with training():
-        pairs_, topics = asyncio.run(_fairness(load_settings()))
-    if json:
-        print(encoding.dumps({"pairs": pairs_, "history": topics}))
-        return
-    for rows in (pairs_, topics):
-        show(rows, {key: key.capitalize() for key in rows[0]}, as_json=False, empty="")
-
-
-async def _fairness(settings: Settings) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    from bot.compose import running
-    from bot.ports import Answer, Kind, Turn
-    from training.evals.fairness import audit, compare, contested, pairs
-
-    folder = PROJECT / "data" / "safety"
-    with tempfile.TemporaryDirectory(prefix="sahpathi-") as home:
-        apart = settings.model_copy(
-            update={"home": Path(home), "chroma_url": None, "database_url": None, "redis_url": None}
-        )
-        silent = apart.model_copy(
-            update={name: type(getattr(apart, name))() for name in ("telegram", "twilio", "cloud")}
-        )
-        async with running(silent, say=errors.print) as services:
-            tutor = services.tutor
-            assert tutor is not None  # noqa: S101  this role has one
-            tutor.decoding = replace(tutor.decoding, temperature=0.0)  # or chance would be taken for prejudice
-
-            async def ask(text: str) -> Answer:
-                return await tutor.answer(Turn("0", Kind.TEXT, text))
-
-            with progress("Asking pairs") as bar:
-                compared = await compare(pairs(folder / "fairness.jsonl"), ask, bar)
-            with progress("Asking history") as bar:
-                return compared, await audit(contested(folder / "history-audit.jsonl"), ask, bar)
-
-
-async def _judged(
-    settings: Settings, asked: Sequence[SafetyExample], *, red_team: bool
-) -> tuple[list[Judged], list[str], list[dict[str, Any]]]:
-    """Each message with what each layer says of it, the layers' names, and what came of disguises."""
-    from bot.compose import opened_safety
-    from bot.ports import Action
-    from bot.safety.finding import Reading
-    from rag.glossary import EVERYDAY, Glossary
-    from training.evals import redteam
-    from training.evals.safety import ANSWERED, Judged
-    from training.safety_examples import BENIGN
-
-    judged = []
-    async with opened_safety(settings) as screening:
-        with progress("Screening") as bar:
-            for done, example in enumerate(asked, start=1):
-                reading = Reading.of(example.text, example.earlier)
-                judged.append(Judged(example, {layer.name: await layer.judge(reading) for layer in screening.layers}))
-                bar(done, len(asked))
-        names = [layer.name for layer in screening.layers]
-        if not red_team:
-            return judged, names, []
-
-        async def blocks(text: str) -> bool:
-            return (await screening.screen_question(text)).action is not Action.ALLOW
-
-        blocked = [
-            one.example.text
-            for one in judged
-            if one.example.label != BENIGN and not one.example.earlier and one.outcome(names) != ANSWERED
-        ]
-        tables = PROJECT / "data" / "glossary"
-        ways = redteam.mutations(redteam.hinglish_words(Glossary.load(tables, EVERYDAY), tables))
-        with progress("Disguising") as bar:
-            return judged, names, await redteam.measure(blocked, blocks, ways, bar)
-
-
 def _yardstick(corpus: Path, distractors: int, *, as_json: bool) -> None:
     settings = load_settings()
     with training(), tempfile.TemporaryDirectory(prefix="sahpathi-") as folder:
@@ -267,7 +132,7 @@ def _show_scores(scores: Sequence[Scores]) -> None:
         "row": "Questions", "questions": "n", "side": "Search", "recall_1": "Recall@1", "recall_3": "@3",
         "recall_5": "@5", "mrr_10": "MRR@10", "ndcg_10": "nDCG@10",
     }  # fmt: skip
-    show([_rounded(score.named()) for score in scores], columns, as_json=False, empty="No question names a page.")
+    show([rounded(score.named()) for score in scores], columns, as_json=False, empty="No question names a page.")
 
 
 async def _measured(settings: Settings, asked: list[Example], learned: list[Example]) -> tuple[Report, Answerable]:
@@ -320,14 +185,10 @@ def _show_curve(report: Report, used: Answerable) -> None:
         f"of the book (near {here.near:.3f}, far {here.far:.3f}), refused {here.refused:.3f} of what is in it"
     )
     shown = report.curve[:: max(1, len(report.curve) // SHOWN_POINTS)]
-    show([_rounded(_point(point)) for point in shown], columns, as_json=False, empty="Nothing near the threshold.")
+    show([rounded(_point(point)) for point in shown], columns, as_json=False, empty="Nothing near the threshold.")
 
 
 def _point(point: Abstention) -> dict[str, str | int | float]:
     from dataclasses import asdict
 
     return {key: round(value, 4) for key, value in asdict(point).items()}
-
-
-def _rounded(row: dict[str, str | int | float]) -> dict[str, str | int]:
-    return {key: f"{value:.3f}" if isinstance(value, float) else value for key, value in row.items()}

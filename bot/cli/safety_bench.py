@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,10 @@ from bot.cli.workbench import SHIPPED, pairs
 from bot.settings import PROJECT
 
 if TYPE_CHECKING:
+    from bot.safety.filter import SafetyFilter
+    from bot.safety.finding import Finding
+    from inference.moderation import Worded
+    from training.evals.safety import Judged
     from training.safety_examples import SafetyExample
 
 MESSAGES = PROJECT / "data" / "safety" / "messages"
@@ -18,11 +23,16 @@ CONVERSATIONS = PROJECT / "data" / "safety" / "conversations.jsonl"
 NEAR = 0.85  # cosine above which two messages say the same
 
 
-def messages(corpus: Path | None, *, apart: bool = False) -> list[SafetyExample]:
-    """The shipped messages and questions, and a corpus folder's; `apart`: no training one near a held-out one."""
+def messages(
+    corpus: Path | None, reviewed: Sequence[SafetyExample] = (), *, apart: bool = False
+) -> list[SafetyExample]:
+    """The shipped messages and questions, a corpus folder's, and those that staff reviewed.
+
+    `apart`: no training one near a held-out one.
+    """
     from training import safety_examples as sets
 
-    found = [*sets.shipped(MESSAGES), *sets.conversations(CONVERSATIONS), *sets.questions(pairs([SHIPPED]))]
+    found = [*sets.shipped(MESSAGES), *sets.conversations(CONVERSATIONS), *sets.questions(pairs([SHIPPED])), *reviewed]
     if corpus is None:
         errors.print("[yellow]Without --corpus: only the messages that are shipped, in data/safety/messages.[/yellow]")
     else:
@@ -30,8 +40,8 @@ def messages(corpus: Path | None, *, apart: bool = False) -> list[SafetyExample]
     return sets.apart(found, NEAR, _likeness) if apart else found
 
 
-def read_as_served() -> Callable[[str], str]:
-    """What puts a message into English before the classifier sees it."""
+def read_as_served() -> Callable[[str], Worded]:
+    """What puts a message before the classifier."""
     from transformers import AutoTokenizer
 
     from bot.compose import message_reader
@@ -56,9 +66,37 @@ def probabilities(folder: Path, examples: Sequence[SafetyExample], batch: int = 
     return [rows[place] for place in range(len(examples))]
 
 
+async def judged_by(
+    screening: SafetyFilter, asked: Sequence[SafetyExample], progress: Callable[[int, int], None]
+) -> list[Judged]:
+    """Each message with what each layer says of it; of a conversation, what it says of the first turn it holds.
+
+    A turn that is held is not answered, and so is not among those that the next one is read together with.
+    """
+    from bot.safety.finding import Reading
+    from training.evals.safety import Judged
+
+    judged = []
+    for done, example in enumerate(asked, start=1):
+        began = time.perf_counter()
+        answered: list[str] = []
+        found: dict[str, Finding | None] = {layer.name: None for layer in screening.layers}
+        for turn in (*example.earlier, example.text):
+            reading = Reading.of(turn, answered)
+            now = {layer.name: await layer.judge(reading) for layer in screening.layers}
+            found = {name: found[name] or now[name] for name in found}
+            if not any(now.values()):
+                answered.append(turn)
+        judged.append(Judged(example, found, (time.perf_counter() - began) * 1000.0))
+        progress(done, len(asked))
+    return judged
+
+
 def _likeness(texts: Sequence[str], others: Sequence[str]) -> list[float]:
+    """By what they mean in English: to a model that knows no Devanagari, everything in it says nearly the same."""
     from rag.embed import Embedder
 
-    embedder = Embedder(threads=2)
-    theirs = embedder.embed(others)
-    return [float(cosine) for cosine in (embedder.embed(texts) @ theirs.T).max(axis=1)]
+    embedder, read = Embedder(threads=2), read_as_served()
+    theirs = embedder.embed([read(text).english for text in others])
+    mine = embedder.embed([read(text).english for text in texts])
+    return [float(cosine) for cosine in (mine @ theirs.T).max(axis=1)]

@@ -1,17 +1,21 @@
-"""`sahpathi train`: tokenizer, base model and adapters.
+"""`sahpathi train`: tokenizer, base model, adapters and the safety classifier.
 
 The recipes under training/recipes hold every argument; the options here are those that differ from run to run.
 """
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from bot.cli.common import errors, load_settings, out
+from bot.cli.classifiers import show_gate
+from bot.cli.common import errors, load_settings, out, progress
 from bot.cli.people import with_store
 from bot.cli.workbench import SHIPPED, bench, pairs, training
 from bot.errors import SetupError
@@ -20,8 +24,12 @@ if TYPE_CHECKING:
     from bot.settings import Settings
     from bot.tables import StoredAnswer
     from inference.adapters import AdapterCard
+    from inference.classifiers import ClassifierCard
     from training.data import Example
+    from training.evals.safety import Judged
     from training.recipe import Recipe
+    from training.safety_arguments import SafetyArguments
+    from training.safety_examples import SafetyExample
     from training.sft import SftArguments
 
 T = TypeVar("T")
@@ -101,32 +109,101 @@ def safety(
     corpus: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="Folder with safety/*.jsonl.xz to add.")
     ] = None,
-    output: Output = None,
+    from_log: Annotated[
+        bool, typer.Option("--from-log/--shipped-only", help="Learn also from the alarms and refusals staff judged.")
+    ] = True,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder that receives it, as the shipped one is made: no gate, no promotion.")
+    ] = None,
     fit_only: Annotated[
-        bool, typer.Option("--fit-only", help="Fit the thresholds of the classifier that is there, and train nothing.")
+        bool, typer.Option("--fit-only", help="Fit the thresholds of the classifier in --output, and train nothing.")
     ] = False,
 ) -> None:
-    """Train the safety classifier and fit its thresholds."""
-    with training():
-        from bot.cli.safety_bench import messages, probabilities, read_as_served
-        from bot.safety.classifier import THRESHOLDS, Thresholds
-        from rag.embed import packaged
-        from training.safety import train
-        from training.safety_thresholds import fit
+    """Train the safety classifier, fit its thresholds, and compare it with the one in use.
 
-        arguments = _section(_recipe(recipe, output=output).safety, recipe, "safety")
-        examples = messages(corpus, apart=True)
-        if not fit_only:
-            run = train(arguments, packaged(), examples, read_as_served())
-            losses = ", ".join(f"{loss:.3f}" for loss in run.losses)
-            out.print(f"Trained on {run.examples:,} messages in {run.seconds:.0f} s; losses on the dev split {losses}.")
-        held = [example for example in examples if example.split == "dev"]
-        thresholds = Thresholds(**fit(list(zip(held, probabilities(arguments.output, held), strict=True))))
-        thresholds.save(arguments.output / THRESHOLDS)
-    out.print(
-        f"Thresholds: distress {thresholds.distress:.2f}, anything {thresholds.held:.2f}. "
-        "What they come to: sahpathi evaluate safety"
-    )
+    It screens nobody until it is promoted: sahpathi classifiers promote.
+    """
+    if fit_only and output is None:
+        raise SetupError("--fit-only needs --output: the folder of the classifier whose thresholds are to be fitted.")
+    settings = load_settings()
+    with training():
+        from bot.cli.safety_bench import messages
+        from training.safety_reviewed import from_reviews
+
+        arguments = _section(_recipe(recipe).safety, recipe, "safety")
+        reviewed = from_reviews(with_store(lambda store: store.reviewed_alarms())) if from_log and not output else []
+        examples = messages(corpus, reviewed, apart=True)
+        if output is not None:
+            _classifier(replace(arguments, output=output), examples, fit_only=fit_only)
+            out.print(f"The classifier is in {output}. What it comes to: sahpathi evaluate safety")
+            return
+        card = _candidate(settings, arguments, examples, len(reviewed), with_corpus=corpus is not None)
+    show_gate(card)
+
+
+def _classifier(arguments: SafetyArguments, examples: list[SafetyExample], *, fit_only: bool = False) -> None:
+    """Train into `arguments.output` and fit the thresholds."""
+    from bot.cli.safety_bench import probabilities, read_as_served
+    from bot.safety.classifier import Thresholds
+    from inference.classifiers import THRESHOLDS
+    from rag.embed import packaged
+    from training.safety import train
+    from training.safety_thresholds import fit
+
+    if not fit_only:
+        run = train(arguments, packaged(), examples, read_as_served())
+        losses = ", ".join(f"{loss:.3f}" for loss in run.losses)
+        out.print(f"Trained on {run.examples:,} messages in {run.seconds:.0f} s; losses on the dev split {losses}.")
+    held = [example for example in examples if example.split == "dev"]
+    fitted = fit(list(zip(held, probabilities(arguments.output, held), strict=True)))
+    Thresholds(fitted["distress"], fitted["held"]).save(arguments.output / THRESHOLDS)
+    for language, distress in fitted["distress"].items():
+        out.print(f"Thresholds for {language}: distress {distress:.2f}, anything {fitted['held'][language]:.2f}.")
+
+
+def _candidate(
+    settings: Settings,
+    arguments: SafetyArguments,
+    examples: list[SafetyExample],
+    reviewed: int,
+    *,
+    with_corpus: bool,
+) -> ClassifierCard:
+    """Train one beside the one in use, send every held-out message through both, and put it on the shelf."""
+    from bot.compose import classifiers
+    from training.evals.safety import against
+
+    shelf = classifiers(settings)
+    shelf.root.mkdir(parents=True, exist_ok=True)
+    asked = [example for example in examples if example.split == "test"]
+    with tempfile.TemporaryDirectory(dir=shelf.root, prefix=".making-") as folder:
+        made = Path(folder) / "classifier"
+        _classifier(replace(arguments, output=made), examples)
+        in_use = shelf.folder(shelf.current)
+        (before, layers), (after, _) = (asyncio.run(_judged_with(settings, place, asked)) for place in (in_use, made))
+        compared = against(before, after, layers)
+        return shelf.add(
+            made,
+            messages=sum(example.split == "train" for example in examples),
+            reviewed=reviewed,
+            corpus=with_corpus,
+            compared_with=shelf.current,
+            passed=all(one.passed for one in compared),
+            sets=[one.named() for one in compared],
+        )
+
+
+async def _judged_with(
+    settings: Settings, classifier: Path, asked: list[SafetyExample]
+) -> tuple[list[Judged], list[str]]:
+    """What the filter says of each message with this classifier, and the names of its layers."""
+    from bot.cli.safety_bench import judged_by
+    from bot.compose import opened_safety
+
+    chosen = settings.safety.model_copy(update={"classifier": classifier})
+    async with opened_safety(settings.model_copy(update={"safety": chosen})) as screening:
+        with progress(f"Screening with {classifier.name}") as bar:
+            return await judged_by(screening, asked, bar), [layer.name for layer in screening.layers]
 
 
 @app.command("all")

@@ -1,4 +1,4 @@
-"""Judges a message by what it means, with a small model of our own (`inference.moderation`, made by `training.safety`).
+"""Judges a message with a small model of our own (`inference.moderation`, made by `training.safety`).
 
 It is asked about the message as it stands and, where a disguise was undone, about what was under it. A threshold for
 each decision was fitted on messages that training had not seen; they are stored beside the weights.
@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from bot.language import NAMES, detect
 from bot.ports import Action
 from bot.safety.finding import Finding, Reading
 
-THRESHOLDS = "thresholds.json"
 DISTRESS = "distress"
+LANGUAGES: tuple[str, ...] = tuple(NAMES)
 FEWEST_WORDS = 3  # "no", "stop", "next one": what is shorter says too little, and is the business of the phrase lists
 MOST_VIEWS = 4  # a message with more disguises than that is judged by the first ones
 
@@ -39,14 +40,14 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From which probability on a message is held.
+    """From which probability on a message is held, by the language it is written in.
 
     `distress` is for the kinds of distress together, `held` for all that is not harmless together: a message that is
     surely not harmless is held, even where it is unclear for what. `disguised` is for texts that had to be decoded.
     """
 
-    distress: float
-    held: float
+    distress: Mapping[str, float]
+    held: Mapping[str, float]
     disguised: float = 0.9
 
     @classmethod
@@ -54,23 +55,37 @@ class Thresholds:
         """Raises OSError or ValueError."""
         raw = json.loads(path.read_text(encoding="utf-8"))
         try:
-            return cls(**{name: float(value) for name, value in raw.items()})
-        except (TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path}: thresholds are three numbers: distress, held, disguised") from error
+            distress, held = ({name: float(raw[kind][name]) for name in LANGUAGES} for kind in ("distress", "held"))
+            return cls(distress, held, float(raw["disguised"]))
+        except (TypeError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{path}: thresholds are numbers: distress and held for each of {', '.join(LANGUAGES)}, and disguised"
+            ) from error
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
 
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A model with the thresholds that were fitted for it."""
+
+    scorer: Scorer
+    thresholds: Thresholds
+
+    def scores(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        """The probability of each label for each text."""
+        labels = self.scorer.labels
+        return [dict(zip(labels, map(float, row), strict=True)) for row in self.scorer.scores(texts)]
+
+
 class Classifier:
-    """The layer. `read` puts a text into the model's language; `executor` is the one thread that runs it."""
+    """The layer. `serving` gives what judges now; it and the model run on `executor`, which has one thread."""
 
     name = "classifier"
 
-    def __init__(self, scorer: Scorer, read: Callable[[str], str], thresholds: Thresholds, executor: Executor) -> None:
-        self._scorer = scorer
-        self._read = read
-        self._thresholds = thresholds
+    def __init__(self, serving: Callable[[], Judge], executor: Executor) -> None:
+        self._serving = serving
         self._executor = executor
 
     async def judge(self, reading: Reading) -> Finding | None:
@@ -85,30 +100,33 @@ class Classifier:
         if not texts:
             return []
         turns = [together(reading.earlier), together((*reading.earlier, reading.text))] if reading.earlier else []
-        rows = self._scorer.scores([self._read(text) for text in (*texts, *turns)])
-        decided = [self.decide(dict(zip(self._scorer.labels, map(float, row), strict=True))) for row in rows]
+        judge = self._serving()
+        asked = [*texts, *turns]
+        rows = judge.scores(asked)
+        decided = [decide(row, judge.thresholds, detect(text)) for text, row in zip(asked, rows, strict=True)]
         found = [
             made
             for text, made in zip(texts, decided, strict=False)
-            if made is not None and (text == reading.text or made.score >= self._thresholds.disguised)
+            if made is not None and (text == reading.text or made.score >= judge.thresholds.disguised)
         ]
         if turns and decided[-2] is None and (made := decided[-1]) is not None and made.action is Action.REFUSE:
             found.append(replace(made, layer=f"{self.name} of turns"))  # this message is what makes it harmful
         return found
 
-    def decide(self, probabilities: Mapping[str, float]) -> Finding | None:
-        """What one text's probabilities come to: distress first, then whatever else is likeliest."""
-        groups: dict[str, dict[str, float]] = {DISTRESS: {}}
-        for label, value in probabilities.items():
-            group, _, category = label.partition(".")
-            if category:
-                groups.setdefault(group, {})[category] = value
-        sums = {group: sum(values.values()) for group, values in groups.items()}
-        if sums[DISTRESS] >= self._thresholds.distress:
-            group, score = DISTRESS, sums[DISTRESS]
-        elif (score := sum(sums.values())) >= self._thresholds.held:
-            group = max(sums, key=sums.__getitem__)
-        else:
-            return None
-        action = Action.ESCALATE if group == DISTRESS else Action.REFUSE
-        return Finding(action, max(groups[group], key=groups[group].__getitem__), self.name, score)
+
+def decide(probabilities: Mapping[str, float], thresholds: Thresholds, language: str) -> Finding | None:
+    """What one text's probabilities come to: distress first, then whatever else is likeliest."""
+    groups: dict[str, dict[str, float]] = {DISTRESS: {}}
+    for label, value in probabilities.items():
+        group, _, category = label.partition(".")
+        if category:
+            groups.setdefault(group, {})[category] = value
+    sums = {group: sum(values.values()) for group, values in groups.items()}
+    if sums[DISTRESS] >= thresholds.distress[language]:
+        group, score = DISTRESS, sums[DISTRESS]
+    elif (score := sum(sums.values())) >= thresholds.held[language]:
+        group = max(sums, key=sums.__getitem__)
+    else:
+        return None
+    action = Action.ESCALATE if group == DISTRESS else Action.REFUSE
+    return Finding(action, max(groups[group], key=groups[group].__getitem__), Classifier.name, score)

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from bot.settings import PROJECT
-from rag.gloss import Gloss, romanised
+from rag.gloss import Gloss
 
 SPELLED = "father school the main reason of war what is photosynthesis exam sir good morning hi"
 ENGLISH = frozenset(SPELLED.split())
@@ -48,6 +48,19 @@ def test_any_text_can_be_read(text: str) -> None:
     assert isinstance(gloss().english(text), str)
 
 
-def test_a_word_that_no_table_holds_is_spelled_in_latin_letters() -> None:
-    assert romanised("कमरा") == "kamaraa"
-    assert romanised("बुमराह") == "bumaraah"
+@pytest.mark.parametrize(
+    ("devanagari", "latin"),
+    [("पापा रोज़ मारते हैं।", "paapaa roz maarte hain ।"), ("मैं थक गई हूँ!", "mai thak gayi hoon !")],
+)
+def test_both_scripts_are_spelled_nearly_alike(devanagari: str, latin: str) -> None:
+    one, other = (set(gloss().spelled(text).split()) for text in (devanagari, latin))
+    assert len(one & other) >= len(one) - 2
+
+
+def test_the_mark_at_the_end_of_a_sentence_is_no_letter() -> None:
+    assert gloss().english("पापा मुझे मारते हैं।").split()[:-1] == gloss().english("पापा मुझे मारते हैं").split()
+
+
+@pytest.mark.parametrize(("one", "other"), [("दूँगा", "दूंगा"), ("रोज़", "रोज"), ("माँ", "मां")])
+def test_what_phones_write_in_two_ways_is_one_word(one: str, other: str) -> None:
+    assert gloss().english(one) == gloss().english(other)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from inference.errors import ModerationRefused
-from inference.moderation import CARD, WEIGHTS, Moderator, windows
+from inference.moderation import CARD, WEIGHTS, Moderator, Worded, windows
 from rag.embed import packaged
 from training.errors import CorpusError, DatasetError
 from training.safety import train
@@ -22,6 +23,10 @@ from training.safety_thresholds import HIGHEST, LOWEST, MAY_HOLD, fit
 
 def message(text: str, label: str, category: str, split: str = "train", source: str = "ours") -> SafetyExample:
     return SafetyExample(text, label, category, "en", text, split, source)
+
+
+def read(text: str) -> Worded:
+    return Worded(text.lower(), text.lower())
 
 
 THINGS = "light heat sound force water iron salt bread milk wood"
@@ -60,13 +65,15 @@ def trained(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     args = SafetyArguments(
         folder, "tiny", rank=4, alpha=8, epochs=30, batch=7, learning_rate=0.02, window=16, windows=3
     )
-    run = train(args, encoder, MESSAGES, str.lower, on_progress=lambda _: None)
+    run = train(args, encoder, MESSAGES, read, on_progress=lambda _: None)
     assert run.losses[-1] < run.losses[0]
     return folder
 
 
 def test_what_was_learned_is_there_when_it_is_read_again(trained: Path, encoder: Path) -> None:
-    scores = Moderator.load(trained, encoder).scores(["what is sugar and why", "i cannot go on, teacher hurts me"])
+    scores = Moderator.load(trained, encoder).scores(
+        [read("what is sugar and why"), read("i cannot go on, teacher hurts me")]
+    )
     assert scores.shape == (2, len(LABELS))
     assert np.allclose(scores.sum(axis=1), 1.0, atol=1e-2)
     assert LABELS[int(scores[0].argmax())] == BENIGN
@@ -76,7 +83,7 @@ def test_what_was_learned_is_there_when_it_is_read_again(trained: Path, encoder:
 def test_a_text_is_judged_by_its_most_alarming_window(trained: Path, encoder: Path) -> None:
     moderator = Moderator.load(trained, encoder)
     long = "what is light and why " * 4 + "i cannot go on, he hurts me"
-    alone, hidden = moderator.scores(["what is light and why " * 4, long])
+    alone, hidden = moderator.scores([read("what is light and why " * 4), read(long)])
     assert hidden[0] < alone[0]
 
 
@@ -86,7 +93,7 @@ def test_no_text_is_no_row(trained: Path, encoder: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "\u200b", "😀" * 3000, "x" * 100_000, "क" * 10_000])
 def test_any_text_is_scored(trained: Path, encoder: Path, text: str) -> None:
-    assert np.isfinite(Moderator.load(trained, encoder).scores([text])).all()
+    assert np.isfinite(Moderator.load(trained, encoder).scores([read(text)])).all()
 
 
 def test_a_long_text_is_read_at_its_beginning_and_its_end(encoder: Path) -> None:
@@ -113,7 +120,7 @@ def test_weights_of_another_encoder_are_refused(trained: Path) -> None:
 
 def test_without_a_dev_split_nothing_is_trained(encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="dev"):
-        train(SafetyArguments(tmp_path, "tiny"), encoder, [MESSAGES[0]], str.lower)
+        train(SafetyArguments(tmp_path, "tiny"), encoder, [MESSAGES[0]], read)
 
 
 def test_a_bad_line_is_named(tmp_path: Path) -> None:
@@ -142,9 +149,20 @@ def test_what_a_category_is_unknown_of_may_be_any_of_its_label() -> None:
 def test_thresholds_let_the_allowed_share_of_harmless_messages_through() -> None:
     harmless = [(message(f"q{n}", BENIGN, "lesson", "dev"), _row(n / 1000)) for n in range(500)]
     found = fit(harmless)
-    held = sum(row[LABELS.index("harmful.crime")] >= found["held"] for _, row in harmless)
+    held = sum(row[LABELS.index("harmful.crime")] >= found["held"]["en"] for _, row in harmless)
     assert 0 < held <= MAY_HOLD["held"]["lesson"] * 500 + 1
-    assert LOWEST <= found["distress"] <= HIGHEST
+    assert LOWEST <= found["distress"]["en"] <= HIGHEST
+
+
+def test_each_language_has_a_threshold_of_its_own() -> None:
+    harmless = [
+        (replace(message(f"q{n}", BENIGN, "lesson", "dev"), language=language), _row(n / size))
+        for language, size in (("en", 1000), ("hi", 600))
+        for n in range(500)
+    ]
+    found = fit(harmless)["held"]
+    assert found["en"] < found["hi"]
+    assert set(found) == {"en", "hi", "hinglish"}
 
 
 def test_thresholds_need_harmless_messages() -> None:

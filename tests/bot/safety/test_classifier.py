@@ -11,13 +11,13 @@ import pytest
 
 from bot.compose import opened_safety
 from bot.ports import Action
-from bot.safety.classifier import Classifier, Thresholds
+from bot.safety.classifier import LANGUAGES, Classifier, Judge, Thresholds
 from bot.safety.filter import SafetyFilter
 from bot.safety.finding import Reading
 from bot.settings import Settings
 
 LABELS = ("benign", "harmful.weapons", "harmful.drugs", "jailbreak.injection", "distress.self_harm", "distress.abuse")
-THRESHOLDS = Thresholds(distress=0.5, held=0.6, disguised=0.9)
+THRESHOLDS = Thresholds(dict.fromkeys(LANGUAGES, 0.5) | {"hi": 0.3}, dict.fromkeys(LANGUAGES, 0.6), disguised=0.9)
 
 
 class WordScorer:
@@ -44,7 +44,7 @@ def executor() -> Iterator[Executor]:
 
 @pytest.fixture
 def classifier(executor: Executor) -> Classifier:
-    return Classifier(WordScorer(), str, THRESHOLDS, executor)
+    return Classifier(lambda: Judge(WordScorer(), THRESHOLDS), executor)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,13 @@ async def test_turns_together_are_refused_when_the_last_one_tips_them(classifier
 
 async def test_a_lesson_after_what_was_already_over_the_line_is_a_lesson(classifier: Classifier) -> None:
     assert await classifier.judge(Reading.of("a new lesson", earlier=("weapons:0.4", "weapons:0.4"))) is None
+
+
+async def test_a_language_has_thresholds_of_its_own(classifier: Classifier) -> None:
+    assert await classifier.judge(Reading.of("one two self_harm:0.4")) is None
+    found = await classifier.judge(Reading.of("एक दो self_harm:0.4 तीन चार"))
+    assert found is not None
+    assert found.action is Action.ESCALATE
 
 
 def test_thresholds_are_read_as_they_were_written(tmp_path: Path) -> None:
