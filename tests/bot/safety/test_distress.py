@@ -19,6 +19,8 @@ HEARD = {
         "i wnt 2 die",
         "marna chahta hoon",
         "mujhe marna hai",
+        "mujhe marna",
+        "want die",
         "main mar jana chahti hu",
         "मैं मरना चाहता हूँ",
         "मुझे मरना है",
@@ -51,6 +53,9 @@ HEARD = {
     ],
     "violence": [
         "mujhe koi maarta hai",
+        "bachao",
+        "बचाओ",
+        "papa maarte",
         "my father beats me",
         "mere papa daru pikar mummy ko marte hai",
         "papa mujhe roz marte h",
@@ -62,6 +67,8 @@ HEARD = {
         "i am scared of my father",
     ],
     "abuse": [
+        "he touched me",
+        "touched me",
         "he touches me",
         "mere uncle mujhe galat jagah touch karte hain",
         "मेरे चाचा मुझे गलत तरीके से छूते हैं",
@@ -103,6 +110,9 @@ LESSONS = [
     "if a ball hits me with a force of 5 N what is the reaction",
     "Explain how the heart beats",
     "paani ke bina paudhe kyon mar jate hain",
+    "paani bachao",
+    "बेटी बचाओ बेटी पढ़ाओ योजना क्या है",
+    "wants and needs in economics",
     "पानी के बिना पौधे क्यों मर जाते हैं",
     "What happens to cells when they die?",
     "my teacher gave me homework on photosynthesis",
@@ -185,6 +195,12 @@ def test_it_is_heard_amid_other_words(text: str, wrap: str) -> None:
 @pytest.mark.parametrize("text", LESSONS)
 def test_a_lesson_is_a_lesson(text: str) -> None:
     assert category(text) is None
+
+
+@pytest.mark.parametrize("text", ["bhag jaungi", "भाग जाऊँगा", "bachao mujhe", "papa maarte h", "want to die"])
+def test_two_words_alone_are_heard(text: str) -> None:
+    """The classifier passes over what is so short; lists are all there is for it."""
+    assert DISTRESS.category(views(text)) is not None
 
 
 def test_a_lessons_phrase_hides_nothing_beside_it() -> None:
