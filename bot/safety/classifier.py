@@ -48,7 +48,7 @@ class Thresholds:
 
     distress: Mapping[str, float]
     held: Mapping[str, float]
-    disguised: float = 0.9
+    disguised: float = 0.6
 
     @classmethod
     def load(cls, path: Path) -> Thresholds:

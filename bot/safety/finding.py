@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from bot.folding import clean
 from bot.ports import Action
 from bot.safety.normalise import views
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A message as it was written, and in every form that it is screened in, the plain one first.
+    """A message without its invisible letters, and in every form that it is screened in, the plain one first.
 
     `earlier` is what the same student asked just before and was answered, oldest first.
     """
@@ -23,7 +24,7 @@ class Reading:
 
     @classmethod
     def of(cls, text: str, earlier: Sequence[str] = ()) -> Reading:
-        return cls(text, views(text), tuple(earlier))
+        return cls(clean(text), views(text), tuple(earlier))
 
     @property
     def undisguised(self) -> Sequence[str]:
