@@ -117,11 +117,14 @@ class Moderator:
 
         Of a long text the encoder reads windows, and its most alarming one counts: the one least like the first label.
         """
+        import torch
+
         if not texts:
             return np.zeros((0, len(self.card.labels)), dtype=np.float32)
         meant = self._meant([text.english for text in texts])
         spelled = self._letters.logits([text.spelled for text in texts])[:, self._group]
-        return _softmax(meant + self.card.spelling * spelled)
+        found: Scores = torch.softmax(torch.from_numpy(meant + self.card.spelling * spelled), dim=-1).numpy()
+        return found
 
     def _meant(self, texts: Sequence[str]) -> Scores:
         """The encoder's logits for each text, of its most alarming window."""
@@ -134,8 +137,8 @@ class Moderator:
                 windows.append(ids)
         batch = self._tokenizer.pad({"input_ids": windows}, return_tensors="pt")
         with torch.inference_mode():
-            found = self._head(pooled(self._encoder, batch).float()).numpy()
-        harmless = _softmax(found)[:, 0]
+            logits = self._head(pooled(self._encoder, batch).float())
+            found, harmless = logits.numpy(), torch.softmax(logits, dim=-1)[:, 0].tolist()
         most: dict[int, int] = {}
         for place, owner in enumerate(owners):
             if owner not in most or harmless[place] < harmless[most[owner]]:
@@ -172,17 +175,6 @@ def pooled(encoder: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     kept = batch["attention_mask"].unsqueeze(-1).to(states.dtype)
     mean: torch.Tensor = (states * kept).sum(dim=1) / kept.sum(dim=1).clamp(min=1.0)
     return mean
-
-
-def _softmax(logits: Scores) -> Scores:
-    raised: Scores = np.exp(_log_softmax(logits))
-    return raised
-
-
-def _log_softmax(logits: Scores) -> Scores:
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    logged: Scores = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return logged
 
 
 def multiplies_bfloat16() -> bool:

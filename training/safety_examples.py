@@ -42,7 +42,7 @@ GRIM = re.compile(
     r"\b(kill|murder|suicid|die[sd]?\b|dying|dead|death|hurt|hate|beat|beaten|hit|rape|gun|knife|bomb|drug|drunk|blood|"
     r"steal|stole|thief|poison|shot|shoot|hang|alone|lonely|afraid|scared|cry|crying|cried|help me|blackmail|threat)"
 )
-FEWEST_WORDS = 3  # fewer the filter's classifier never sees
+FEWEST_WORDS = 3  # fewer the filter's classifier never sees (bot.safety.classifier)
 CORPUS = frozenset(
     {
         "harmful_requests", WILD, COMPOSED, INJECTIONS, "xstest", "openai_moderation", "benign_hard_edu",
