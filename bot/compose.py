@@ -26,7 +26,7 @@ from bot.alarm.seen import Adults
 from bot.books import Books
 from bot.channels.page import PageChannel
 from bot.errors import GenerationError, IndexBusy, IndexMismatch, SahpathiError, SettingsError, SetupError
-from bot.folding import letters, split
+from bot.folding import words
 from bot.jobs import Handler, JobRunner, Jobs
 from bot.limiter import Limiter
 from bot.live import MemoryLive, RedisLive
@@ -386,7 +386,7 @@ async def opened_library(
 def _passage_check() -> Callable[[str], bool]:
     """What tells a passage that gives orders to the tutor from one that teaches: a model might obey it."""
     rules = Rules.load(PROJECT / "data" / "safety" / "rules.json")
-    return lambda text: rules.may_be_printed((split(letters(text)),))  # one view: a model reads no base64 either
+    return lambda text: rules.may_be_printed((words(text),))  # one view: a model reads no base64 either
 
 
 @asynccontextmanager

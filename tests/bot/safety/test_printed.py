@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.folding import letters, split
+from bot.folding import words
 from bot.safety.rules import Rules
 from bot.settings import PROJECT
 from rag.chunk import chunk
@@ -14,7 +14,7 @@ RULES = Rules.load(PROJECT / "data" / "safety" / "rules.json")
 
 
 def may_be_printed(text: str) -> bool:
-    return RULES.may_be_printed((split(letters(text)),))
+    return RULES.may_be_printed((words(text),))
 
 
 @pytest.mark.parametrize(
