@@ -40,6 +40,11 @@ def _invisible(c: str) -> bool:
     return unicodedata.category(c)[0] == "C" or c in _BLANKS or "\ufe00" <= c <= "\ufe0f"
 
 
+def latin(text: str) -> str:
+    """A text in lower case with its look-alike letters made Latin, and nothing else of it changed."""
+    return text.casefold().translate(_LOOKALIKES)
+
+
 def words(text: str) -> str:
     """The folded form."""
     return split(letters(text))
@@ -47,7 +52,7 @@ def words(text: str) -> str:
 
 def letters(text: str) -> str:
     """The first half of folding: lower case, look-alikes made Latin, no accents, Devanagari spelt one way."""
-    lowered = clean(text).casefold().translate(_LOOKALIKES)
+    lowered = latin(clean(text))
     lowered = _BRACKETED_LETTER.sub(r"\1", _APOSTROPHES.sub("", lowered))
     return _devanagari(_without_accents(lowered))
 

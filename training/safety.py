@@ -13,7 +13,7 @@ import math
 import random
 import time
 import warnings
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ from training import ngrams
 from training.errors import CorpusError, TrainingError
 from training.progress import OnProgress, Progress, reporting
 from training.safety_arguments import SafetyArguments
-from training.safety_examples import CATEGORIES, CORPUS, LABELS, SafetyExample
+from training.safety_examples import CATEGORIES, LABELS, SafetyExample
 
 logger = logging.getLogger(__name__)
 
@@ -76,15 +76,11 @@ def train(
     if not learned or not held:
         raise CorpusError("the messages need both a train and a dev split")
     began, losses = time.perf_counter(), []
-    worded, weights = [read(example.whole) for example in learned], balanced(learned, args.repeat)
+    worded, weights = [read(example.whole) for example in learned], balanced(learned)
     groups = [tuple(CATEGORIES).index(example.label) for example in learned]
     letters = ngrams.fit([text.spelled for text in worded], groups, weights, len(CATEGORIES))
     trainee = _Trainee(args, place)
-    rows = [
-        row
-        for row, example in zip(trainee.rows(learned, worded, weights), learned, strict=True)
-        for _ in range(_times(example, args.repeat))
-    ]
+    rows = trainee.rows(learned, worded, weights)
     dev = trainee.rows(held, [read(example.whole) for example in held], [1.0] * len(held))
     steps = math.ceil(len(rows) / args.batch) * args.epochs
     with reporting("Safety classifier", steps, on_progress) as report:
@@ -98,29 +94,19 @@ def train(
     return SafetyRun(len(learned), time.perf_counter() - began, tuple(losses))
 
 
-def balanced(examples: Sequence[SafetyExample], repeat: int) -> list[float]:
-    """How much each message counts; ours `repeat` times as much as a corpus's.
+def balanced(examples: Sequence[SafetyExample]) -> list[float]:
+    """How much each message counts.
 
     Within each language each label has the weight that it has in all together. Most of what a corpus holds is harmless
     and in English, so that without this being written in Hindi would itself be a reason for alarm.
     """
-    counts = [float(_times(example, repeat)) for example in examples]
-    both: dict[tuple[str, str], float] = defaultdict(float)
-    languages: dict[str, float] = defaultdict(float)
-    labels: dict[str, float] = defaultdict(float)
-    for example, count in zip(examples, counts, strict=True):
-        both[example.language, example.label] += count
-        languages[example.language] += count
-        labels[example.label] += count
-    whole = sum(counts)
+    both = Counter((example.language, example.label) for example in examples)
+    languages = Counter(example.language for example in examples)
+    labels = Counter(example.label for example in examples)
     return [
-        count * languages[one.language] * labels[one.label] / (whole * both[one.language, one.label])
-        for one, count in zip(examples, counts, strict=True)
+        languages[one.language] * labels[one.label] / (len(examples) * both[one.language, one.label])
+        for one in examples
     ]
-
-
-def _times(example: SafetyExample, repeat: int) -> int:
-    return 1 if example.source in CORPUS else repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +150,9 @@ class _Trainee:
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
 
     def rows(self, examples: Sequence[SafetyExample], worded: Sequence[Worded], weights: Sequence[float]) -> list[Row]:
-        """One for each message; how often a message is repeated is no part of its weight."""
+        """One for each message."""
         return [
-            Row(
-                windows(self._tokenizer, text.english, self._args.window, self._args.windows),
-                example.allowed,
-                weight / _times(example, self._args.repeat),
-            )
+            Row(windows(self._tokenizer, text.english, self._args.window, self._args.windows), example.allowed, weight)
             for example, text, weight in zip(examples, worded, weights, strict=True)
         ]
 

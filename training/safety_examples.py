@@ -43,6 +43,7 @@ GRIM = re.compile(
     r"steal|stole|thief|poison|shot|shoot|hang|alone|lonely|afraid|scared|cry|crying|cried|help me|blackmail|threat)"
 )
 FEWEST_WORDS = 3  # fewer the filter's classifier never sees (bot.safety.classifier)
+ORDINARY_SOURCES = frozenset({"questions", "benign_in_domain"})
 CORPUS = frozenset(
     {
         "harmful_requests", WILD, COMPOSED, INJECTIONS, "xstest", "openai_moderation", "benign_hard_edu",
@@ -228,11 +229,13 @@ def apart(examples: Sequence[SafetyExample], near: float, likeness: Likeness) ->
     """The examples without those of the train split that say nearly the same as one of the dev or test split.
 
     `likeness` gives, for two lists of texts, the greatest cosine of each of the first with any of the second. The
-    corpus's sets share requests, in other words, across their splits.
+    corpus's sets share requests, in other words, across their splits. Ordinary questions may be alike: there are
+    thousands about the same lessons.
     """
     learned = [example for example in examples if example.split == "train"]
     held = [example for example in examples if example.split != "train"]
     alike = likeness(
-        [example.text for example in learned], [example.text for example in held if example.label != BENIGN]
+        [example.text for example in learned],
+        [example.text for example in held if example.source not in ORDINARY_SOURCES],
     )
     return [*(example for example, cosine in zip(learned, alike, strict=True) if cosine < near), *held]

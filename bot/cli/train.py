@@ -149,16 +149,19 @@ def _classifier(arguments: SafetyArguments, examples: list[SafetyExample], *, fi
     from rag.embed import packaged
     from training.safety import train
     from training.safety_thresholds import fit
+    from training.safety_variants import varied, wrappers
 
     if not fit_only:
-        run = train(arguments, packaged(), examples, read_as_served())
+        forms = list(varied(examples, arguments.repeat, wrappers(arguments.wrappers), arguments.seed))
+        run = train(arguments, packaged(), forms, read_as_served())
         losses = ", ".join(f"{loss:.3f}" for loss in run.losses)
         out.print(f"Trained on {run.examples:,} messages in {run.seconds:.0f} s; losses on the dev split {losses}.")
     held = [example for example in examples if example.split == "dev"]
     fitted = fit(list(zip(held, probabilities(arguments.output, held), strict=True)))
-    Thresholds(fitted["distress"], fitted["held"]).save(arguments.output / THRESHOLDS)
-    for language, distress in fitted["distress"].items():
-        out.print(f"Thresholds for {language}: distress {distress:.2f}, anything {fitted['held'][language]:.2f}.")
+    Thresholds(fitted.distress, fitted.held, fitted.turns).save(arguments.output / THRESHOLDS)
+    for language, distress in fitted.distress.items():
+        out.print(f"Thresholds for {language}: distress {distress:.2f}, anything {fitted.held[language]:.2f}.")
+    out.print(f"Threshold for several turns together: {fitted.turns:.2f}.")
 
 
 def _candidate(

@@ -1,7 +1,7 @@
 """Judges a message with a small model of our own (`inference.moderation`, made by `training.safety`).
 
-It is asked about the message as it stands and, where a disguise was undone, about what was under it. A threshold for
-each decision was fitted on messages that training had not seen; they are stored beside the weights.
+It is asked about the message as it stands and, where it was disguised, about what was meant. A threshold for each
+decision was fitted on messages that training had not seen; they are stored beside the weights.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from bot.folding import latin
 from bot.language import NAMES, detect
 from bot.ports import Action
 from bot.safety.finding import Finding, Reading
@@ -21,7 +22,7 @@ from bot.safety.finding import Finding, Reading
 DISTRESS = "distress"
 LANGUAGES: tuple[str, ...] = tuple(NAMES)
 FEWEST_WORDS = 3  # "no", "stop", "next one": what is shorter says too little, and is the business of the phrase lists
-MOST_VIEWS = 4  # a message with more disguises than that is judged by the first ones
+MOST_MEANT = 3  # of a message that can be undone in more ways than that, the most legible ones are judged
 
 
 def together(turns: Sequence[str]) -> str:
@@ -43,12 +44,13 @@ class Thresholds:
     """From which probability on a message is held, by the language it is written in.
 
     `distress` is for the kinds of distress together, `held` for all that is not harmless together: a message that is
-    surely not harmless is held, even where it is unclear for what. `disguised` is for texts that had to be decoded.
+    surely not harmless is held, even where it is unclear for what. `turns` is for what only several messages together
+    say, in any language.
     """
 
     distress: Mapping[str, float]
     held: Mapping[str, float]
-    disguised: float = 0.6
+    turns: float
 
     @classmethod
     def load(cls, path: Path) -> Thresholds:
@@ -56,10 +58,10 @@ class Thresholds:
         raw = json.loads(path.read_text(encoding="utf-8"))
         try:
             distress, held = ({name: float(raw[kind][name]) for name in LANGUAGES} for kind in ("distress", "held"))
-            return cls(distress, held, float(raw["disguised"]))
+            return cls(distress, held, float(raw["turns"]))
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(
-                f"{path}: thresholds are numbers: distress and held for each of {', '.join(LANGUAGES)}, and disguised"
+                f"{path}: thresholds are numbers: distress and held for each of {', '.join(LANGUAGES)}, and turns"
             ) from error
 
     def save(self, path: Path) -> None:
@@ -94,23 +96,19 @@ class Classifier:
         return max(found, key=lambda one: (one.action is Action.ESCALATE, one.score), default=None)
 
     def _judge(self, reading: Reading) -> list[Finding]:
-        texts = [reading.text, *reading.undisguised[:MOST_VIEWS]]
-        if len(reading.text.split()) < FEWEST_WORDS:
-            texts = [text for text in texts[1:] if len(text.split()) >= FEWEST_WORDS]  # an encoded text is one word
+        texts = [latin(reading.text), *reading.meant[:MOST_MEANT]]
+        texts = [text for text in texts if len(text.split()) >= FEWEST_WORDS]  # an encoded text is one word
         if not texts:
             return []
-        turns = [together(reading.earlier), together((*reading.earlier, reading.text))] if reading.earlier else []
+        turns = [together(reading.earlier), together((*reading.earlier, texts[0]))] if reading.earlier else []
         judge = self._serving()
         asked = [*texts, *turns]
         rows = judge.scores(asked)
         decided = [decide(row, judge.thresholds, detect(text)) for text, row in zip(asked, rows, strict=True)]
-        found = [
-            made
-            for text, made in zip(texts, decided, strict=False)
-            if made is not None and (text == reading.text or made.score >= judge.thresholds.disguised)
-        ]
+        found = [made for made in decided[: len(texts)] if made is not None]
         if turns and decided[-2] is None and (made := decided[-1]) is not None and made.action is Action.REFUSE:
-            found.append(replace(made, layer=f"{self.name} of turns"))  # this message is what makes it harmful
+            if made.score >= judge.thresholds.turns:  # this message is what makes it harmful
+                found.append(replace(made, layer=f"{self.name} of turns"))
         return found
 
 

@@ -8,28 +8,24 @@ from typing import Protocol
 
 from bot.folding import clean
 from bot.ports import Action
-from bot.safety.normalise import views
+from bot.safety.normalise import meant, views
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A message without its invisible letters, and in every form that it is screened in, the plain one first.
 
-    `earlier` is what the same student asked just before and was answered, oldest first.
+    `meant` is what it says once a disguise is undone, where there was one; `earlier` is what the same student asked just before and was answered, oldest first.
     """
 
     text: str
     views: tuple[str, ...]
+    meant: tuple[str, ...] = ()
     earlier: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, text: str, earlier: Sequence[str] = ()) -> Reading:
-        return cls(clean(text), views(text), tuple(earlier))
-
-    @property
-    def undisguised(self) -> Sequence[str]:
-        """What was found under a disguise."""
-        return self.views[1:]
+        return cls(clean(text), views(text), meant(text), tuple(earlier))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from bot.folding import STOP, clean, letters, split, words
+from bot.folding import clean, letters, split, words
+from bot.safety.legible import legibility, segmented
 
 _DEPTH = 2  # an encoded text inside an encoded text is opened, a third layer is not
 
@@ -28,31 +29,44 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}[\s:,]?){8,}")
 _ESCAPED = re.compile(r"%[0-9a-fA-F]{2}|&#?\w{1,8};|\\[ux][0-9a-fA-F]{2,4}")
 
-# A decoded or reversed text is believed when enough of its words are ones that every sentence is made of.
-_COMMON_WORDS = (
-    "a an and are as can do for from give have how i in is it make me my of on or tell that the this to want was what "
-    "when where which who why will with you your all instructions ignore write about "
-    "kya kaise hai hain mujhe batao ka ki ke ko se main nahi aur"
-)
-_COMMON = frozenset(_COMMON_WORDS.split())
+# A form is what was meant when more of its letters than of the plain text's stand in known words, by this share, or
+# when it had to be decoded and this share of it is known. Of our harmless messages 99 in 100 are known to more than
+# 0.37; reversed or turned by rot13, to less than 0.35.
+_MORE_LEGIBLE, _LEGIBLE = 0.15, 0.4
+_LONGEST_WORD = 14  # letters: a longer one, once joined, is a sentence spaced out without gaps between its words
 
 
 def views(text: str) -> tuple[str, ...]:
     """Every distinct form to be screened, the plain one first."""
-    forms: dict[str, None] = {}
+    return tuple(_forms(text))
+
+
+def meant(text: str) -> tuple[str, ...]:
+    """The forms that are what the writer of a disguised text meant, the most legible first; () for other texts."""
+    forms = _forms(text)
+    plain = next(iter(forms))
+    legible = {form: legibility(form) for form in forms if form != plain}
+    more = legibility(plain) + _MORE_LEGIBLE
+    found = [form for form, share in legible.items() if share >= (_LEGIBLE if forms[form] else more)]
+    return tuple(sorted(found, key=legible.__getitem__, reverse=True))
+
+
+def _forms(text: str) -> dict[str, bool]:
+    """Every form, and whether it had to be decoded."""
+    forms: dict[str, bool] = {}
     _collect(text, forms, _DEPTH)
-    return tuple(forms)
+    return forms
 
 
-def _collect(text: str, forms: dict[str, None], depth: int) -> None:
+def _collect(text: str, forms: dict[str, bool], depth: int) -> None:
     folded = letters(text)
     plain = split(folded)
-    forms[plain] = None
+    decoded = depth < _DEPTH
     joined = _join_spaced_letters(folded)
-    candidates = [joined, _REPEATED.sub(r"\1", folded), _REPEATED.sub(r"\1\1", folded)]
+    candidates = [folded, joined, _REPEATED.sub(r"\1", folded), _REPEATED.sub(r"\1\1", folded)]
     candidates += [_leet(form, table) for table in (_LEET, _LEET_L) for form in (folded, joined)]
     for candidate in candidates:
-        forms.setdefault(split(candidate))
+        forms.setdefault(split(candidate), decoded)
     if depth:
         for hidden in _hidden(text, plain):
             _collect(hidden, forms, depth - 1)
@@ -78,7 +92,7 @@ def _join_spaced_letters(text: str) -> str:
             joined += _as_word(run)
             run = []
             joined.append(piece)
-        groups.append(" ".join(joined + _as_word(run)) if joined else "".join(run))
+        groups.append(" ".join(joined + _as_word(run)) if joined else "".join(_as_word(run)))
     return " ".join(groups)
 
 
@@ -87,7 +101,10 @@ def _is_one_letter(piece: str) -> bool:
 
 
 def _as_word(run: list[str]) -> list[str]:
-    return ["".join(run)] if len(run) >= 3 else run
+    if len(run) < 3:
+        return run
+    joined = "".join(run)
+    return [segmented(joined) if len(joined) > _LONGEST_WORD else joined]
 
 
 def _hidden(text: str, plain: str) -> Iterator[str]:
@@ -99,8 +116,8 @@ def _hidden(text: str, plain: str) -> Iterator[str]:
         yield from _readable(_from_base64(token))
     for token in _HEX.findall(text):
         yield from _readable(_from_hex(token))
-    if not _makes_sense(plain):
-        yield from (other for other in (codecs.decode(text, "rot13"), text[::-1]) if _makes_sense(words(other)))
+    enough = legibility(plain) + _MORE_LEGIBLE
+    yield from (other for other in (codecs.decode(text, "rot13"), text[::-1]) if legibility(words(other)) >= enough)
 
 
 def _unescape(text: str) -> str:
@@ -129,8 +146,3 @@ def _readable(raw: bytes) -> Iterator[str]:
         return
     if len(text) >= 6 and sum(c.isprintable() or c == "\n" for c in text) >= 0.9 * len(text):
         yield text
-
-
-def _makes_sense(form: str) -> bool:
-    tokens = [token for token in form.split() if token != STOP]
-    return len(tokens) >= 3 and sum(token in _COMMON for token in tokens) >= max(2, 0.3 * len(tokens))

@@ -18,7 +18,7 @@ from training.errors import CorpusError, DatasetError
 from training.safety import train
 from training.safety_arguments import SafetyArguments
 from training.safety_examples import BENIGN, DISTRESS, HARMFUL, LABELS, SafetyExample, apart, shipped
-from training.safety_thresholds import HIGHEST, LOWEST, MAY_HOLD, fit
+from training.safety_thresholds import HIGHEST, LOWEST, MAY_HOLD, MAY_HOLD_TURNS, fit
 
 
 def message(text: str, label: str, category: str, split: str = "train", source: str = "ours") -> SafetyExample:
@@ -63,7 +63,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classifier")
     args = SafetyArguments(
-        folder, "tiny", rank=4, alpha=8, epochs=30, batch=7, learning_rate=0.02, window=16, windows=3
+        folder, "tiny", folder, rank=4, alpha=8, epochs=30, batch=7, learning_rate=0.02, window=16, windows=3
     )
     run = train(args, encoder, MESSAGES, read, on_progress=lambda _: None)
     assert run.losses[-1] < run.losses[0]
@@ -120,7 +120,7 @@ def test_weights_of_another_encoder_are_refused(trained: Path) -> None:
 
 def test_without_a_dev_split_nothing_is_trained(encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="dev"):
-        train(SafetyArguments(tmp_path, "tiny"), encoder, [MESSAGES[0]], read)
+        train(SafetyArguments(tmp_path, "tiny", tmp_path), encoder, [MESSAGES[0]], read)
 
 
 def test_a_bad_line_is_named(tmp_path: Path) -> None:
@@ -149,9 +149,9 @@ def test_what_a_category_is_unknown_of_may_be_any_of_its_label() -> None:
 def test_thresholds_let_the_allowed_share_of_harmless_messages_through() -> None:
     harmless = [(message(f"q{n}", BENIGN, "lesson", "dev"), _row(n / 1000)) for n in range(500)]
     found = fit(harmless)
-    held = sum(row[LABELS.index("harmful.crime")] >= found["held"]["en"] for _, row in harmless)
+    held = sum(row[LABELS.index("harmful.crime")] >= found.held["en"] for _, row in harmless)
     assert 0 < held <= MAY_HOLD["held"]["lesson"] * 500 + 1
-    assert LOWEST <= found["distress"]["en"] <= HIGHEST
+    assert LOWEST <= found.distress["en"] <= HIGHEST
 
 
 def test_each_language_has_a_threshold_of_its_own() -> None:
@@ -160,9 +160,17 @@ def test_each_language_has_a_threshold_of_its_own() -> None:
         for language, size in (("en", 1000), ("hi", 600))
         for n in range(500)
     ]
-    found = fit(harmless)["held"]
+    found = fit(harmless).held
     assert found["en"] < found["hi"]
     assert set(found) == {"en", "hi", "hinglish"}
+
+
+def test_several_turns_have_a_threshold_of_their_own() -> None:
+    single = [(message("q", BENIGN, "lesson", "dev"), _row(0.1))]
+    talks = [(replace(message(f"q{n}", BENIGN, "lesson", "dev"), earlier=("a", "b")), _row(n / 100)) for n in range(60)]
+    found = fit([*single, *talks])
+    assert sum(row[LABELS.index("harmful.crime")] >= found.turns for _, row in talks) == 60 * MAY_HOLD_TURNS
+    assert found.held["en"] < found.turns
 
 
 def test_thresholds_need_harmless_messages() -> None:

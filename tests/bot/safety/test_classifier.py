@@ -17,7 +17,7 @@ from bot.safety.finding import Reading
 from bot.settings import Settings
 
 LABELS = ("benign", "harmful.weapons", "harmful.drugs", "jailbreak.injection", "distress.self_harm", "distress.abuse")
-THRESHOLDS = Thresholds(dict.fromkeys(LANGUAGES, 0.5) | {"hi": 0.3}, dict.fromkeys(LANGUAGES, 0.6), disguised=0.9)
+THRESHOLDS = Thresholds(dict.fromkeys(LANGUAGES, 0.5) | {"hi": 0.3}, dict.fromkeys(LANGUAGES, 0.6), turns=0.65)
 
 
 class WordScorer:
@@ -79,14 +79,20 @@ async def test_one_or_two_words_are_left_to_the_phrase_lists(classifier: Classif
     assert await classifier.judge(Reading.of(text)) is None
 
 
-async def test_what_is_under_a_disguise_must_be_surer(classifier: Classifier) -> None:
-    assert await classifier.judge(Reading("plain", ("plain", "now weapons:0.8 then"))) is None
-    assert await classifier.judge(Reading("plain", ("plain", "now weapons:0.95 then"))) is not None
+async def test_of_other_forms_only_what_was_meant_is_judged(classifier: Classifier) -> None:
+    said = "now weapons:0.8 then"
+    assert await classifier.judge(Reading("plain", ("plain", said))) is None
+    assert await classifier.judge(Reading("plain", ("plain", said), meant=(said,))) is not None
+
+
+async def test_look_alike_letters_are_read_as_latin_ones(classifier: Classifier) -> None:
+    assert await classifier.judge(Reading.of("he says wеароnѕ:0.8 twice")) is not None
 
 
 async def test_turns_together_are_refused_when_the_last_one_tips_them(classifier: Classifier) -> None:
-    reading = Reading.of("and then weapons:0.3", earlier=("weapons:0.2", "weapons:0.2"))
-    found = await classifier.judge(reading)
+    earlier = ("weapons:0.2", "weapons:0.2")
+    assert await classifier.judge(Reading.of("and then weapons:0.22", earlier=earlier)) is None  # 0.62: not enough
+    found = await classifier.judge(Reading.of("and then weapons:0.3", earlier=earlier))
     assert found is not None
     assert (found.action, found.layer) == (Action.REFUSE, "classifier of turns")
 

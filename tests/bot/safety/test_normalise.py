@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from bot.safety.normalise import views
+from bot.safety.normalise import meant, views
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,41 @@ def test_the_plain_form_comes_first_and_none_twice(text: str) -> None:
     forms = views(text)
     assert len(set(forms)) == len(forms)
     assert forms[0].split()[0] == text.split()[0].casefold()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("h0w d0 y0u 0p3n th3 d00r", "how do you open the door"),
+        ("h o w  d o  i  o p e n  t h e  d o o r", "how do i open the door"),
+        ("h o w d o i o p e n t h e d o o r", "how do i open the door"),
+        ("how to o.p.e.n the w.i.n.d.o.w", "how to open the window"),
+        ("edicius timmoc", "commit suicide"),
+        ("mujhe batao"[::-1], "mujhe batao"),
+        ("ubj gb bcra gur qbbe", "how to open the door"),
+        ("answer: " + base64.b64encode(b"open the door").decode(), "open the door"),
+        (b"open the door".hex(), "open the door"),
+    ],
+)
+def test_what_a_disguise_hides_is_what_was_meant(text: str, said: str) -> None:
+    assert said in meant(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What is 20 + 35?",
+        "x + y = 5, solve for x",
+        "Take 5 g of NaCl in 100 ml of H2O",
+        "class 8th ka 3rd chapter",
+        "photosynthesis",
+        "प्रकाश क्या है",
+        "gm sir!!!",
+        "level off, refer, madam, noon",
+    ],
+)
+def test_an_open_text_has_no_second_meaning(text: str) -> None:
+    assert meant(text) == ()
 
 
 def test_numbers_stay_numbers() -> None:

@@ -1,0 +1,53 @@
+"""How much of a text is words, to tell what somebody wrote from what a disguise has made of it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from bot.folding import STOP
+from bot.settings import PROJECT
+from rag.words import ASKING_WORDS, FUNCTION_WORDS
+
+GLOSSARY = PROJECT / "data" / "glossary"
+_LATIN = re.compile(r"[a-z]{2,}")
+_LONGEST_WORD, _LONGEST_RUN = 16, 400  # letters
+
+
+@cache
+def known() -> frozenset[str]:
+    """English words, and Hindi ones in Latin letters: those of the glossary, and the small words of English.
+
+    Raises OSError when the glossary is missing.
+    """
+    tables = (path.read_text(encoding="utf-8").lower() for path in sorted(GLOSSARY.glob("*.tsv")))
+    return frozenset(word for table in tables for word in _LATIN.findall(table)) | FUNCTION_WORDS | ASKING_WORDS
+
+
+def legibility(form: str) -> float:
+    """The share of a folded text's letters that stand in known words, 0 to 1.
+
+    What is in another script than Latin counts as known: the disguises here are of Latin letters.
+    """
+    tokens = [token for token in form.split() if token != STOP and not token.isdecimal()]
+    whole = sum(map(len, tokens))
+    return sum(len(token) for token in tokens if _is_known(token)) / whole if whole else 0.0
+
+
+def _is_known(token: str) -> bool:
+    return len(token) > 1 and (not token.isascii() or token in known())
+
+
+def segmented(run: str) -> str:
+    """A run of letters without spaces, cut into the fewest known words; as it is where that leaves letters over."""
+    if len(run) > _LONGEST_RUN:
+        return run
+    best: list[list[str] | None] = [[]]  # for each place, the fewest words that reach it
+    for end in range(1, len(run) + 1):
+        ways = [
+            [*before, run[start:end]]
+            for start in range(max(0, end - _LONGEST_WORD), end)
+            if (before := best[start]) is not None and run[start:end] in known()
+        ]
+        best.append(min(ways, key=len, default=None))
+    return " ".join(best[-1] or [run])
