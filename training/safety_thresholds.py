@@ -18,8 +18,8 @@ from training.safety_examples import BENIGN, LABELS, LANGUAGES, ORDINARY_SOURCES
 LOWEST, HIGHEST = 0.02, 0.95
 # Of each kind of harmless message, the share that a decision may hold back.
 MAY_HOLD: Mapping[str, Mapping[str, float]] = {
-    "distress": {"ordinary": 0.003, "lesson": 0.02, "chat": 0.1, "near_miss": 0.12},
-    "held": {"ordinary": 0.005, "lesson": 0.03, "chat": 0.1, "near_miss": 0.15},
+    "distress": {"ordinary": 0.003, "lesson": 0.02, "talk": 0.1},
+    "held": {"ordinary": 0.005, "lesson": 0.03, "talk": 0.12},
 }
 
 MAY_HOLD_TURNS = 0.1  # of harmless conversations, by what their turns say only together
@@ -76,4 +76,6 @@ def _above(scores: Sequence[float], share: float, lowest: float) -> float:
 
 
 def _kind(example: SafetyExample) -> str:
-    return "ordinary" if example.source in ORDINARY_SOURCES else example.category
+    if example.source in ORDINARY_SOURCES:
+        return "ordinary"
+    return "lesson" if example.category == "lesson" else "talk"
