@@ -42,9 +42,7 @@ def wrappers(path: Path) -> Wrappers:
     return found
 
 
-def varied(
-    examples: Sequence[SafetyExample], repeat: int, around: Wrappers, seed: int = 7
-) -> Iterator[SafetyExample]:
+def varied(examples: Sequence[SafetyExample], repeat: int, around: Wrappers, seed: int = 7) -> Iterator[SafetyExample]:
     """The training messages `repeat` times, in other forms after the first, and the held-out ones as they are.
 
     A corpus's messages come once, some of them in another form.

@@ -106,10 +106,14 @@ class Classifier:
         rows = judge.scores(asked)
         decided = [decide(row, judge.thresholds, detect(text)) for text, row in zip(asked, rows, strict=True)]
         found = [made for made in decided[: len(texts)] if made is not None]
-        if turns and decided[-2] is None and (made := decided[-1]) is not None and made.action is Action.REFUSE:
-            if made.score >= judge.thresholds.turns:  # this message is what makes it harmful
-                found.append(replace(made, layer=f"{self.name} of turns"))
+        if turns and decided[-2] is None and (made := decided[-1]) is not None and self._tipped(made, judge):
+            found.append(replace(made, layer=f"{self.name} of turns"))
         return found
+
+    @staticmethod
+    def _tipped(made: Finding, judge: Judge) -> bool:
+        """Whether the newest message is what makes several together harmful: before it nothing was found in them."""
+        return made.action is Action.REFUSE and made.score >= judge.thresholds.turns
 
 
 def decide(probabilities: Mapping[str, float], thresholds: Thresholds, language: str) -> Finding | None:

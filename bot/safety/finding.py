@@ -15,7 +15,8 @@ from bot.safety.normalise import meant, views
 class Reading:
     """A message without its invisible letters, and in every form that it is screened in, the plain one first.
 
-    `meant` is what it says once a disguise is undone, where there was one; `earlier` is what the same student asked just before and was answered, oldest first.
+    `meant` is what it says once a disguise is undone, where there was one; `earlier` is what the same student asked
+    just before and was answered, oldest first.
     """
 
     text: str

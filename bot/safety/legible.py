@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 
 from bot.folding import STOP
-from bot.settings import PROJECT
-from rag.words import ASKING_WORDS, FUNCTION_WORDS
 
-GLOSSARY = PROJECT / "data" / "glossary"
+GLOSSARY = Path(__file__).parents[2] / "data" / "glossary"
+# What every English sentence is made of, and the glossary has no Hindi for.
+_SMALL = (
+    "a an and any are as at be been but by can could did do does for from get give had has have he her him his how i "
+    "if in into is it its me my no not of on or our please she should so tell than that the their them then there "
+    "these they this to us want was we were what when where which who why will with without would write you your"
+)
+SMALL_WORDS = frozenset(_SMALL.split())
 _LATIN = re.compile(r"[a-z]{2,}")
 _LONGEST_WORD, _LONGEST_RUN = 16, 400  # letters
 
 
 @cache
 def known() -> frozenset[str]:
-    """English words, and Hindi ones in Latin letters: those of the glossary, and the small words of English.
+    """English words, and Hindi ones in Latin letters: those of the glossary, and small words of English.
 
     Raises OSError when the glossary is missing.
     """
     tables = (path.read_text(encoding="utf-8").lower() for path in sorted(GLOSSARY.glob("*.tsv")))
-    return frozenset(word for table in tables for word in _LATIN.findall(table)) | FUNCTION_WORDS | ASKING_WORDS
+    return SMALL_WORDS.union(*map(_LATIN.findall, tables))
 
 
 def legibility(form: str) -> float:
