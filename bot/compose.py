@@ -42,6 +42,7 @@ from bot.safety.personal_data import mask
 from bot.safety.rules import Rules
 from bot.settings import PROJECT, Settings
 from bot.store import Accepted, Store, connect
+from bot.training_jobs import Training
 from bot.tutor import Tutor
 from bot.tutoring.commands import Commands
 from bot.tutoring.everyday import Everyday
@@ -85,6 +86,7 @@ class Services:
     metrics: Metrics
     limiter: Limiter
     secret: str
+    training: Training
     telegram: TelegramChannel | None = None
     whatsapp: WhatsAppChannel | None = None
     cloud: CloudChannel | None = None
@@ -131,8 +133,11 @@ class TranslatedGenerator:
         decoding: Decoding,
         subject: str | None = None,
         adapter: str = "current",
+        conversation: str | None = None,
     ) -> AsyncGenerator[str | Generation, None]:
-        stream = self._engine.stream(messages, decoding=decoding, subject=subject, adapter=adapter)
+        stream = self._engine.stream(
+            messages, decoding=decoding, subject=subject, adapter=adapter, conversation=conversation
+        )
         try:
             async with aclosing(stream) as pieces:
                 async for piece in pieces:
@@ -162,7 +167,7 @@ async def running(
                 await services.store.release_all()
                 jobs = Jobs(services.store)
                 await jobs.take_up_again()
-                _in_background(stack, JobRunner(jobs, services.handlers).run())
+                _in_background(stack, JobRunner(jobs, services.handlers | services.training.jobs()).run())
             _in_background(stack, services.worker.sweep())
             _in_background(stack, alarm.run())
         if role is not Role.WORKER:
@@ -190,6 +195,9 @@ async def _foundations(settings: Settings, role: Role, stack: AsyncExitStack) ->
         metrics=Metrics(),
         limiter=limiter,
         secret=_secret(settings),
+        training=Training(
+            Jobs(store), settings.home, shelf(settings), alone=role is Role.ALL and settings.chroma_url is None
+        ),
     )
 
 

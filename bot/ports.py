@@ -137,6 +137,7 @@ class Turn:
     consented: bool = True  # False until a student of a messaging channel has agreed
     consent_asked: bool = False  # and was asked a little while ago: not to be asked again
     earlier: tuple[str, ...] = ()  # what the student asked and was answered just before, oldest first
+    conversation: str | None = None  # its number: one conversation is always answered by the same adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +357,8 @@ class Grounder(Protocol):
 class Generator(Protocol):
     """Writes text. Yields pieces as they come, then exactly one Generation. Closing the iterator early stops the work.
 
-    `adapter` is "current" (the one promoted for `subject`), "base" (none) or an adapter id. Raises GenerationError.
+    `adapter` is "current" (the one promoted for `subject`, or its canary where that takes this `conversation`), "base"
+    (none) or an adapter id. Raises GenerationError.
     """
 
     def stream(
@@ -366,6 +368,7 @@ class Generator(Protocol):
         decoding: Decoding,
         subject: str | None = None,
         adapter: str = "current",
+        conversation: str | None = None,
     ) -> AsyncGenerator[str | Generation, None]: ...
 
 

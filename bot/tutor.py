@@ -24,7 +24,6 @@ from bot.ports import (
     Kind,
     Message,
     Passage,
-    Profile,
     Quote,
     Retrieval,
     Retriever,
@@ -137,7 +136,7 @@ class Tutor:
             )
         if not found.passages:
             return self._not_in_book(found, language, watch)
-        return await self._from_book(question, turn.profile, found, language, watch, publish)
+        return await self._from_book(question, turn, found, language, watch, publish)
 
     def _own_words(self, turn: Turn, question: str) -> str:
         """What the student says beyond our own words: nothing of a button's, of a command what follows its name."""
@@ -158,13 +157,13 @@ class Tutor:
         return self.replies.say(key, turn.profile.language or detect(turn.text))
 
     async def _from_book(
-        self, question: str, profile: Profile, found: Retrieval, language: str, watch: Watch, publish: Publish
+        self, question: str, turn: Turn, found: Retrieval, language: str, watch: Watch, publish: Publish
     ) -> Answer:
         with watch.stage("quote"):
             quote = await self.grounder.quote(question, found.passages)
         if quote is None:
             return self._not_in_book(found, language, watch)
-        draft = await self._write(question, profile, found.passages, quote, watch, publish)
+        draft = await self._write(question, turn, found.passages, quote, watch, publish)
         text = draft.text if draft else quote.text
         with watch.stage("screen"):
             verdict = await screened(self.safety.screen_answer, text)
@@ -191,7 +190,7 @@ class Tutor:
     async def _write(
         self,
         question: str,
-        profile: Profile,
+        turn: Turn,
         passages: Sequence[Passage],
         quote: Quote,
         watch: Watch,
@@ -201,7 +200,12 @@ class Tutor:
         if self.generator is None:
             return None
         messages = self.prompt(question, [passage.text for passage in passages])
-        stream = self.generator.stream(messages, decoding=self.decoding, subject=profile.subject or passages[0].subject)
+        stream = self.generator.stream(
+            messages,
+            decoding=self.decoding,
+            subject=turn.profile.subject or passages[0].subject,
+            conversation=turn.conversation,
+        )
         proof = Proof(self.grounder, self.safety, question, passages, quote, publish)
         try:
             with watch.stage("write"):

@@ -7,27 +7,35 @@ An adapter is a folder named by its id, `<subject>-<first 12 hex digits of its s
 
 A root is a folder of adapters with a `current.json` beside them that says what is promoted, by subject:
 `{"science": "science-0123456789ab"}`. Ids are content hashes, never reused: what was cached under one stays right.
+Two more files lie beside it where they are needed:
+
+    canary.json      what is tried on a share of the conversations, by subject: {"science": {"id", "share", "at", "by"}}
+    history.jsonl    who promoted what, when and against which gate: see `inference.history`
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from inference import history
 from inference.errors import AdapterRefused, ModelMissing
 from inference.files import Stamp, sha256_of, stamp, write_json
+from inference.history import Deed
 
 logger = logging.getLogger(__name__)
 
 GENERAL = "general"  # the subject whose adapter serves every subject that has none of its own
 CARD = "card.json"
-CURRENT = "current.json"
+CURRENT, CANARIES = "current.json", "canary.json"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 _SUBJECT = re.compile(r"[a-z][a-z0-9_]*(?:-[a-z0-9_]+)*")
@@ -52,6 +60,21 @@ class AdapterCard:
     def __post_init__(self) -> None:
         if self.id != adapter_id(self.subject, self.sha256):
             raise ValueError(f"the id {self.id!r} does not follow from subject {self.subject!r} and sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """An adapter that answers a share of the conversations, 0..1, and who began that when."""
+
+    id: str
+    share: float
+    at: str
+    by: str
+
+    def takes(self, conversation: str) -> bool:
+        """Whether it answers in this conversation: always the same for the same two."""
+        digest = hashlib.sha256(f"{self.id}\n{conversation}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") < self.share * 2**64
 
 
 def adapter_id(subject: str, sha256: str) -> str:
@@ -141,7 +164,7 @@ class Shelf:
         if not roots:
             raise ValueError("a shelf needs at least one root")
         self.roots = tuple(Path(root) for root in roots)
-        self._promoted: dict[Path, tuple[Stamp, dict[str, str]]] = {}
+        self._files: dict[Path, tuple[Stamp, dict[str, Any]]] = {}
         self._warned: set[tuple[str, str]] = set()
 
     def list(self) -> list[AdapterCard]:
@@ -166,14 +189,31 @@ class Shelf:
                     return root / adapter
         raise AdapterRefused(f"there is no adapter {adapter!r}; `sahpathi adapters list` names those there are")
 
-    def current(self, subject: str | None = None, *, base_sha256: str | None = None) -> AdapterCard | None:
+    def measured(self, adapter: str) -> Path:
+        """Where what is measured of an adapter is kept, beside what its hash covers: its folder.
+
+        A shipped one's folder is read only, so that is one of its name under the first root.
+        """
+        folder = self.folder(adapter)
+        return folder if folder.parent == self.roots[0] else self.roots[0] / ".measured" / adapter
+
+    def current(
+        self, subject: str | None = None, *, base_sha256: str | None = None, conversation: str | None = None
+    ) -> AdapterCard | None:
         """The adapter promoted for `subject`, else the general one, else None.
 
         With `base_sha256`, adapters made for another base model are passed over (and logged once): naming another base
-        model in the settings then serves that model as it is. Reads current.json again whenever the file has changed.
+        model in the settings then serves that model as it is. With `conversation`, a canary gets its share of them.
+        Reads current.json and canary.json again whenever they have changed.
         """
         wanted = [subject, GENERAL] if subject and subject != GENERAL else [GENERAL]
+        canaries = self.canaries() if conversation is not None else {}
         for name in wanted:
+            tried = canaries.get(name)
+            if tried and conversation is not None and tried.takes(conversation):
+                card = self._usable(tried.id, base_sha256)
+                if card:
+                    return card
             for root in self.roots:
                 adapter = self._read_current(root).get(name)
                 card = self._usable(adapter, base_sha256) if adapter else None
@@ -181,13 +221,97 @@ class Shelf:
                     return card
         return None
 
-    def promote(self, card: AdapterCard) -> None:
-        """Serve `card` for its subject from the next question on, in every process that uses this shelf."""
-        self.folder(card.id)
-        path = self.roots[0] / CURRENT
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {**self._read_current(self.roots[0]), card.subject: card.id})
-        logger.info("adapter %s promoted for %s", card.id, card.subject)
+    def promote(self, card: AdapterCard, *, by: str = "", reason: str = "", gate: str = "") -> None:
+        """Serve `card` for its subject from the next question on, in every process that uses this shelf.
+
+        A canary of the subject ends with it. Raises AdapterRefused when the files are not those of the card.
+        """
+        self.verify(card, card.base_sha256)
+        root = self.roots[0]
+        with history.locked(root):
+            before = self._read_current(root).get(card.subject, "")
+            if before != card.id:
+                # Written down before it is done: no promotion can be in force that nobody answers for.
+                deed = Deed(history.PROMOTED, card.id, history.now(), by, reason, gate, card.subject, before)
+                history.add(root, deed)
+                write_json(root / CURRENT, {**self._read_current(root), card.subject: card.id})
+            self._end_canary(card.subject, by)
+        logger.info("adapter %s promoted for %s%s", card.id, card.subject, " against the gate" if reason else "")
+
+    def rollback(self, subject: str = GENERAL, *, by: str = "") -> AdapterCard | None:
+        """Take back the last promotion for `subject`: what answers it now, None for the base model alone.
+
+        A canary of the subject ends with it. Raises AdapterRefused when nothing was promoted here.
+        """
+        root = self.roots[0]
+        with history.locked(root):
+            promoted = self._read_current(root)
+            taken = promoted.get(subject)
+            if taken is None:
+                raise AdapterRefused(f"there is nothing to take back: no adapter was promoted for {subject} here")
+            before = self._before(subject, taken)
+            rest = {name: adapter for name, adapter in promoted.items() if name != subject}
+            if before:
+                found = self.find(before)
+                self.verify(found, found.base_sha256)
+                rest[subject] = before
+            write_json(root / CURRENT, rest)
+            history.add(root, Deed(history.TAKEN_BACK, taken, history.now(), by, subject=subject))
+            self._end_canary(subject, by)
+        logger.info("adapter %s taken back for %s", taken, subject)
+        return self.current(subject)
+
+    def canaries(self) -> dict[str, Canary]:
+        """What is tried on a share of the conversations, by subject."""
+        found = {}
+        for subject, raw in self._read(self.roots[0] / CANARIES).items():
+            try:
+                found[subject] = Canary(raw["id"], float(raw["share"]), raw["at"], raw["by"])
+            except (TypeError, KeyError, ValueError):
+                self._warn(CANARIES, f"{CANARIES}: the canary of {subject} cannot be read; begin it anew")
+        return found
+
+    def start_canary(self, card: AdapterCard, share: float, *, by: str, reason: str = "", gate: str = "") -> None:
+        """Let `card` answer its subject in a share of the conversations, in place of the canary there was.
+
+        Raises AdapterRefused when its files are not those of the card, ValueError for a share outside 0..1.
+        """
+        if not 0 < share < 1:
+            raise ValueError(f"a canary takes a share of the conversations between 0 and 1, such as 0.1, not {share:g}")
+        self.verify(card, card.base_sha256)
+        root, at = self.roots[0], history.now()
+        with history.locked(root):
+            history.add(root, Deed(history.CANARY, card.id, at, by, reason, gate, card.subject, share=share))
+            began = {"id": card.id, "share": share, "at": at, "by": by}
+            write_json(root / CANARIES, {**self._read(root / CANARIES), card.subject: began})
+
+    def end_canary(self, subject: str, *, by: str = "") -> Canary:
+        """Every conversation gets the promoted adapter again. Raises AdapterRefused when there is no canary."""
+        ended = self.canaries().get(subject)
+        if ended is None:
+            raise AdapterRefused(f"there is no canary for {subject}")
+        with history.locked(self.roots[0]):
+            self._end_canary(subject, by)
+        return ended
+
+    def remove(self, adapter: str, *, by: str = "") -> None:
+        """Delete an adapter's files. Raises AdapterRefused for one that is shipped, answers, or is tried."""
+        folder, root = self.folder(adapter), self.roots[0]
+        if folder.parent != root:
+            raise AdapterRefused(f"{adapter} is shipped; only adapters made here can be removed")
+        with history.locked(root):
+            if adapter in self._read_current(root).values():
+                raise AdapterRefused(f"{adapter} is in use; promote another one or roll back first")
+            if any(adapter == canary.id for canary in self.canaries().values()):
+                raise AdapterRefused(f"{adapter} answers a share of the conversations; end its canary first")
+            gone = root / f".removed-{adapter}"
+            folder.replace(gone)  # at once; what is left of it after a crash has no adapter's name
+            history.add(root, Deed(history.REMOVED, adapter, history.now(), by))
+        shutil.rmtree(gone)
+
+    def history(self, adapter: str | None = None) -> tuple[Deed, ...]:
+        """What was done on this shelf, oldest first: with all adapters, or with one."""
+        return tuple(deed for deed in history.read(self.roots[0]) if adapter in (None, deed.id))
 
     def add(self, folder: Path) -> AdapterCard:
         """Move a finished adapter (with its card) into the first root under its id; one that is there already stays.
@@ -230,22 +354,48 @@ class Shelf:
             return None
         return card
 
+    def _before(self, subject: str, taken: str) -> str:
+        """What this root promoted for the subject before `taken`, as far as it is still there; "" for none.
+
+        A promotion that was written down but not done, since its process ended in between, is not counted.
+        """
+        held: list[Deed] = []
+        for deed in history.read(self.roots[0]):
+            if deed.subject == subject and deed.did == history.PROMOTED:
+                held.append(deed)
+            elif deed.subject == subject and deed.did == history.TAKEN_BACK and held:
+                held.pop()
+        while held and held[-1].id != taken:
+            held.pop()
+        there = {folder.name for folder in self._folders()}
+        return next((deed.before for deed in reversed(held) if deed.before in there), "")
+
+    def _end_canary(self, subject: str, by: str) -> None:
+        root = self.roots[0]
+        canaries = self._read(root / CANARIES)
+        if subject in canaries:
+            ended = self.canaries().get(subject)
+            write_json(root / CANARIES, {name: raw for name, raw in canaries.items() if name != subject})
+            adapter = ended.id if ended else ""
+            history.add(root, Deed(history.CANARY_ENDED, adapter, history.now(), by, subject=subject))
+
     def _read_current(self, root: Path) -> dict[str, str]:
-        path = root / CURRENT
+        return {subject: str(adapter) for subject, adapter in self._read(root / CURRENT).items()}
+
+    def _read(self, path: Path) -> dict[str, Any]:
         try:
             seen = stamp(path)
-            cached = self._promoted.get(path)
+            cached = self._files.get(path)
             if cached and cached[0] == seen:
                 return cached[1]
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            promoted = {str(subject): str(adapter) for subject, adapter in raw.items()}
+            found = {str(subject): value for subject, value in json.loads(path.read_text(encoding="utf-8")).items()}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, AttributeError) as error:
             self._warn(path.name, f"{path} cannot be read ({error}); promote an adapter again to replace it")
             return {}
-        self._promoted[path] = (seen, promoted)
-        return promoted
+        self._files[path] = (seen, found)
+        return found
 
     def _warn(self, adapter: str, message: str) -> None:
         if (adapter, message) not in self._warned:  # once, not at every question

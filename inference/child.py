@@ -1,6 +1,7 @@
 """The inside of the model process: requests from standard input, one JSON object a line, events to standard output.
 
-Requests  {"do": "generate", "id", "messages", "decoding", "adapter", "subject"}   {"do": "cancel", "id"}
+Requests  {"do": "generate", "id", "messages", "decoding", "adapter", "subject", "conversation"}
+          {"do": "cancel", "id"}
 Events    {"event": "ready", ...}: an EngineInfo   {"event": "failed", "kind", "message"}: could not start
           {"event": "text", "id", "text"}   {"event": "done", "id", "generation"}
           {"event": "error", "id", "kind", "message"}
@@ -127,6 +128,7 @@ def _generate(engine: Engine, request: dict[str, Any], inbox: Inbox, outbox: Out
             decoding=Decoding(**request["decoding"]),
             adapter=request["adapter"],
             subject=request["subject"],
+            conversation=request["conversation"],
             on_text=on_text,
         )
     except InferenceError as error:

@@ -2,7 +2,8 @@
 
 A classifier trained here is a folder named by the first 12 hex digits of its sha256, that holds the files of
 `inference.moderation`, `thresholds.json`, and `card.json`: where it came from, and how it did beside the one before it.
-`current.json` beside the folders is the history of promotions, the last one serving; without it the shipped one does.
+`current.json` beside the folders holds the promotions that hold, the last one serving; without it the shipped one does.
+`history.jsonl` keeps every promotion, also those that were taken back: see `inference.history`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from inference import history
 from inference.errors import ModerationRefused
 from inference.files import Stamp, sha256_of, stamp, write_json
+from inference.history import Deed
 from inference.moderation import CARD as MODEL_CARD
 from inference.moderation import WEIGHTS
 from inference.ngrams import NGRAMS
@@ -99,8 +101,8 @@ class ClassifierShelf:
     @property
     def current(self) -> str:
         """The id of the one that screens."""
-        history = self.history()
-        return history[-1].id if history else SHIPPED
+        held = self.history()
+        return held[-1].id if held else SHIPPED
 
     def history(self) -> tuple[Promotion, ...]:
         """Promotions that hold, the first one first. Read again whenever the file has changed.
@@ -122,9 +124,7 @@ class ClassifierShelf:
 
     def add(self, made: Path, **card: Any) -> ClassifierCard:
         """Move a finished classifier under its id, with its card. `made` must lie on the root's file system."""
-        written = ClassifierCard(
-            id=classifier_id(made), created=datetime.now(UTC).isoformat(timespec="seconds"), **card
-        )
+        written = ClassifierCard(id=classifier_id(made), created=history.now(), **card)
         target = self.root / written.id
         write_json(made / CARD, asdict(written))
         if not target.exists():
@@ -134,24 +134,29 @@ class ClassifierShelf:
     def promote(self, classifier: str, *, by: str, reason: str = "") -> None:
         """Let it screen from the next message on, in every process of this home. Raises ModerationRefused."""
         self.folder(classifier)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._write([*self.history(), Promotion(classifier, now, by, reason)])
+        now = history.now()
+        with history.locked(self.root):
+            held = self.history()
+            gate = "" if classifier == SHIPPED else "passed" if self.find(classifier).passed else "failed"
+            history.add(self.root, Deed(history.PROMOTED, classifier, now, by, reason, gate, before=self.current))
+            self._write([*held, Promotion(classifier, now, by, reason)])
         logger.info("classifier %s promoted%s", classifier, " against the gate" if reason else "")
 
     def rollback(self) -> str:
         """Take back the last promotion: the id of what screens now. Raises ModerationRefused when there is none."""
-        history = self.history()
-        if not history:
-            raise ModerationRefused("there is nothing to take back: the shipped classifier is in use")
-        before = history[-2].id if len(history) > 1 else SHIPPED
-        self.folder(before)
-        self._write(history[:-1])
-        logger.info("classifier %s taken back, %s screens again", history[-1].id, before)
+        with history.locked(self.root):
+            held = self.history()
+            if not held:
+                raise ModerationRefused("there is nothing to take back: the shipped classifier is in use")
+            before = held[-2].id if len(held) > 1 else SHIPPED
+            self.folder(before)
+            self._write(held[:-1])
+            history.add(self.root, Deed(history.TAKEN_BACK, held[-1].id, history.now()))
+        logger.info("classifier %s taken back, %s screens again", held[-1].id, before)
         return before
 
-    def _write(self, history: Sequence[Promotion]) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
-        write_json(self.root / CURRENT, [asdict(entry) for entry in history])
+    def _write(self, held: Sequence[Promotion]) -> None:
+        write_json(self.root / CURRENT, [asdict(entry) for entry in held])
 
 
 def classifier_id(folder: Path) -> str:

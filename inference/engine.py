@@ -71,14 +71,16 @@ class Engine:
         on_text: Callable[[str], bool],
         adapter: str = "current",
         subject: str | None = None,
+        conversation: str | None = None,
     ) -> Generation:
         """Write an answer. `on_text` is called at every token with what is new (maybe "") and returns whether to go on.
 
-        Messages that do not fit lose passages, then earlier turns (prompt.shortened). Raises PromptTooLong when the
-        rest is still too long, AdapterRefused when the adapter may not be served.
+        The adapter is chosen once, at the start; "current" is the one promoted for `subject`, or the canary where it
+        takes this `conversation`. Messages that do not fit lose passages, then earlier turns (prompt.shortened). Raises
+        PromptTooLong when the rest is still too long, AdapterRefused when the adapter may not be served.
         """
         started = time.perf_counter()
-        card = self._card(adapter, subject)
+        card = self._card(adapter, subject, conversation)
         model = self._models.get(card)
         ids = self._fit(messages, decoding.max_new_tokens)
         raw = RawDistribution()
@@ -104,11 +106,11 @@ class Engine:
             adapter=card.id if card else None,
         )
 
-    def _card(self, adapter: str, subject: str | None) -> AdapterCard | None:
+    def _card(self, adapter: str, subject: str | None, conversation: str | None) -> AdapterCard | None:
         if adapter == "base":
             return None
         if adapter == "current":
-            return self.shelf.current(subject, base_sha256=self.base_sha256)
+            return self.shelf.current(subject, base_sha256=self.base_sha256, conversation=conversation)
         return self.shelf.find(adapter)
 
     def _fit(self, messages: Sequence[Message], max_new_tokens: int) -> list[int]:

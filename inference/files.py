@@ -31,12 +31,16 @@ def sha256_of(paths: Iterable[Path]) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Replace `path` in one step: see write_text."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     """Replace `path` in one step that also survives a power cut: written aside, flushed to disk, renamed."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(value, file, ensure_ascii=False, indent=2, sort_keys=True)
-            file.write("\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)  # mkstemp gives 0600; cards are no secret and may be read by another account

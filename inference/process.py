@@ -90,8 +90,11 @@ class EngineProcess:
         decoding: Decoding,
         subject: str | None = None,
         adapter: str = "current",
+        conversation: str | None = None,
     ) -> AsyncGenerator[str | Generation, None]:
         """Pieces of text as they are written, then the Generation. Closing the iterator stops the model.
+
+        `conversation` names the conversation, so that a canary gets its share of them (inference.adapters.Shelf).
 
         When the process dies before anything was shown, the request is tried once more in a new one. Raises EngineDied,
         EngineTimeout, ModelMissing, AdapterRefused or PromptTooLong.
@@ -101,6 +104,7 @@ class EngineProcess:
             "decoding": asdict(decoding),
             "subject": subject,
             "adapter": adapter,
+            "conversation": conversation,
         }
         async with self._turn:
             shown = False

@@ -105,12 +105,20 @@ class ListGenerator:
     confidence: float = 0.8
     dies: bool = False
     prompts: list[Sequence[Message]] = field(default_factory=list)
+    conversations: list[str | None] = field(default_factory=list)
     closed_early: bool = False
 
     async def stream(
-        self, messages: Sequence[Message], *, decoding: Decoding, subject: str | None = None, adapter: str = "current"
+        self,
+        messages: Sequence[Message],
+        *,
+        decoding: Decoding,
+        subject: str | None = None,
+        adapter: str = "current",
+        conversation: str | None = None,
     ) -> AsyncGenerator[str | Generation, None]:
         self.prompts.append(messages)
+        self.conversations.append(conversation)
         finished = False
         try:
             for piece in self.pieces:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import evaluate_safety
+from bot.cli import evaluate_answers, evaluate_safety
 from bot.cli.common import Json, errors, load_settings, out, progress, rounded, show
-from bot.cli.workbench import SHIPPED, bench, pairs, training
+from bot.cli.workbench import SHIPPED, pairs, training
 from bot.errors import SetupError
 
 if TYPE_CHECKING:
@@ -33,31 +33,7 @@ Questions = Annotated[
 Split = Annotated[str, typer.Option(help="train, dev or test.")]
 app.command()(evaluate_safety.safety)
 app.command()(evaluate_safety.fairness)
-
-
-@app.command()
-def answers(
-    adapter: Annotated[str, typer.Argument(help='An adapter\'s id, "current" or "base".')] = "current",
-    questions: Questions = None,
-    split: Split = "test",
-    json: Json = False,
-) -> None:
-    """Score the answers of an adapter on held-out questions, before any quoting."""
-    settings = load_settings()
-    with training():
-        from bot.compose import shelf
-        from training.data import of_split
-
-        examples = of_split(pairs(questions or [SHIPPED]), split)
-        if not examples:
-            raise SetupError(f"There are no examples in the split {split!r}.")
-        with bench(settings, Path(settings.model.base), shelf(settings), examples) as (engine, retrieve, check):
-            from training.evals.answers import by_engine
-            from training.evals.answers import evaluate as score
-
-            scores = score(examples, retrieve, by_engine(engine, adapter), check).named()
-    rows = [{"score": name, "value": value} for name, value in scores.items()]
-    show(rows, {"score": "Score", "value": adapter}, as_json=json, empty="")
+app.command()(evaluate_answers.answers)
 
 
 @app.command()

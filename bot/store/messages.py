@@ -62,6 +62,7 @@ class Messages(Leases):
             consented=conversation.consented_at is not None,
             consent_asked=asked is not None and asked > now() - ASK_AGAIN_AFTER,
             earlier=tuple(reversed(earlier)),
+            conversation=str(conversation_id),
         )
         return Work(
             message.id, message.channel, message.provider_id, conversation.address, message.attempts, turn,

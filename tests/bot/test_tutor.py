@@ -70,6 +70,12 @@ async def test_supported_sentences_are_generated_shown_and_sourced() -> None:
     assert {"screen", "retrieve", "write", "total"} <= set(answer.timings)
 
 
+async def test_the_model_is_told_the_conversation_so_that_a_canary_gets_its_share() -> None:
+    writer = ListGenerator(["Plants need sunlight."])
+    await tutor(writer).answer(replace(turn("What is photosynthesis?"), conversation="7"))
+    assert writer.conversations == ["7"]
+
+
 async def test_the_answer_ends_before_the_first_unsupported_sentence() -> None:
     heard = Heard()
     writer = ListGenerator(["Plants need sunlight. ", "Plants eat soil. ", "Leaves hold chlorophyll."])

@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from inference.adapters import AdapterCard, Shelf, adapter_sha256, model_sha256, read_card, write_card
+from inference import history
+from inference.adapters import AdapterCard, Canary, Shelf, adapter_sha256, model_sha256, read_card, write_card
+from inference.engine import Engine
 from inference.errors import AdapterRefused, ModelMissing
+from inference.generation import Decoding, Message
+
+# PEFT 0.21 reads a property that transformers 5.23 has renamed.
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+
+MakeAdapter = Callable[..., AdapterCard]
 
 BASE = "b" * 64
 
@@ -94,7 +102,7 @@ def test_promoting_one_subject_leaves_the_others(own: Path) -> None:
     shelf.promote(science)
     shelf.promote(general)
     assert json.loads((own / "current.json").read_text()) == {"general": general.id, "science": science.id}
-    assert [path.name for path in own.glob(".*")] == []  # nothing half written is left
+    assert [path.name for path in own.glob(".*")] == [".lock"]  # nothing half written is left
 
 
 def test_the_general_adapter_serves_subjects_without_their_own(own: Path) -> None:
@@ -251,3 +259,246 @@ def test_adding_the_same_adapter_again_keeps_the_first(own: Path) -> None:
 def test_a_subject_that_cannot_name_a_folder_is_refused(own: Path, subject: str) -> None:
     with pytest.raises(ValueError, match="a subject is"):
         make(own, subject)
+
+
+def deeds(shelf: Shelf) -> list[tuple[str, str, str]]:
+    return [(deed.did, deed.id, deed.by) for deed in shelf.history()]
+
+
+def test_the_history_keeps_who_promoted_what_and_against_which_gate(own: Path) -> None:
+    first, second = make(own, weights=b"1"), make(own, weights=b"2")
+    shelf = Shelf(own)
+    shelf.promote(first, by="Asha", gate="passed")
+    shelf.promote(second, by="Ravi", gate="failed", reason="the exam is tomorrow")
+    shelf.rollback("science", by="Asha")
+    assert deeds(shelf) == [
+        ("promoted", first.id, "Asha"),
+        ("promoted", second.id, "Ravi"),
+        ("taken back", second.id, "Asha"),
+    ]
+    overruled = shelf.history(second.id)[0]
+    assert (overruled.gate, overruled.reason, overruled.before) == ("failed", "the exam is tomorrow", first.id)
+    assert shelf.history("science-000000000000") == ()
+
+
+def test_the_way_back_leads_through_every_promotion_to_what_was_shipped(own: Path, shipped: Path) -> None:
+    theirs = make(shipped, weights=b"0")
+    Shelf(shipped).promote(theirs)
+    first, second = make(own, weights=b"1"), make(own, weights=b"2")
+    shelf, elsewhere = Shelf(own, shipped), Shelf(own, shipped)
+    for card in (first, second, first):
+        shelf.promote(card, by="Asha")
+    assert elsewhere.current("science") == first
+    assert [shelf.rollback("science") for _ in range(3)] == [second, first, theirs]
+    assert elsewhere.current("science") == theirs
+    with pytest.raises(AdapterRefused, match="nothing to take back"):
+        shelf.rollback("science")
+
+
+def test_the_way_back_may_lead_to_a_shipped_adapter_chosen_by_name(own: Path, shipped: Path) -> None:
+    theirs, ours = make(shipped, weights=b"0"), make(own, weights=b"1")
+    shelf = Shelf(own, shipped)
+    shelf.promote(theirs, by="Asha")
+    shelf.promote(ours, by="Asha")
+    assert shelf.rollback("science") == theirs
+
+
+def test_taking_back_one_subject_leaves_the_others(own: Path) -> None:
+    science, general = make(own), make(own, "general")
+    shelf = Shelf(own)
+    shelf.promote(general, by="Asha")
+    shelf.promote(science, by="Asha")
+    assert shelf.rollback("general") is None
+    assert shelf.current("science") == science
+
+
+def test_a_promotion_that_was_written_down_but_not_done_is_not_gone_back_to(own: Path) -> None:
+    first, second, third = (make(own, weights=weights) for weights in (b"1", b"2", b"3"))
+    shelf = Shelf(own)
+    shelf.promote(first, by="Asha")
+    shelf.promote(second, by="Asha")
+    history.add(own, history.Deed("promoted", third.id, history.now(), "Ravi", subject="science", before=second.id))
+    assert shelf.current("science") == second  # the process ended before it was done
+    assert shelf.rollback("science") == first
+
+
+def test_a_torn_line_of_the_history_hides_only_itself(own: Path) -> None:
+    first, second = make(own, weights=b"1"), make(own, weights=b"2")
+    shelf = Shelf(own)
+    shelf.promote(first, by="Asha")
+    with (own / "history.jsonl").open("a") as file:
+        file.write('{"did": "promo')
+    shelf.promote(second, by="Ravi")
+    assert [deed.by for deed in shelf.history()] == ["Asha", "Ravi"]
+    assert shelf.rollback("science") == first
+
+
+def test_promoting_what_answers_already_changes_nothing(own: Path) -> None:
+    card = make(own)
+    shelf = Shelf(own)
+    shelf.promote(card, by="Asha")
+    shelf.promote(card, by="Ravi")
+    assert [deed.by for deed in shelf.history()] == ["Asha"]
+
+
+@pytest.mark.parametrize("how", ["promote", "rollback", "canary"])
+def test_nothing_altered_is_put_in_use(own: Path, how: str) -> None:
+    first, second = make(own, weights=b"1"), make(own, weights=b"2")
+    shelf = Shelf(own)
+    if how == "rollback":
+        shelf.promote(first, by="Asha")
+        shelf.promote(second, by="Asha")
+    (own / first.id / "adapter_model.safetensors").write_bytes(b"other")
+    before = shelf.current("science")
+    do: dict[str, Callable[[], object]] = {
+        "promote": lambda: shelf.promote(first, by="Asha"),
+        "rollback": lambda: shelf.rollback("science"),
+        "canary": lambda: shelf.start_canary(first, 0.5, by="Asha"),
+    }
+    with pytest.raises(AdapterRefused, match="altered"):
+        do[how]()
+    assert shelf.current("science") == before
+    assert shelf.canaries() == {}
+
+
+def test_a_canary_gets_its_share_and_a_conversation_always_the_same(own: Path) -> None:
+    used, tried = make(own, weights=b"1"), make(own, weights=b"2")
+    shelf, elsewhere = Shelf(own), Shelf(own)
+    shelf.promote(used, by="Asha")
+    shelf.start_canary(tried, 0.25, by="Asha")
+    names = [str(number) for number in range(2000)]
+    chosen = {name: elsewhere.current("science", conversation=name) for name in names}
+    assert 0.2 < sum(card == tried for card in chosen.values()) / len(names) < 0.3
+    assert {name: Shelf(own).current("science", conversation=name) for name in names} == chosen
+    assert elsewhere.current("science") == used  # no conversation, no canary
+
+
+def test_a_wider_share_keeps_those_who_had_the_canary(own: Path) -> None:
+    narrow, wide = (Canary("science-0123456789ab", share, "", "") for share in (0.1, 0.4))
+    names = [str(number) for number in range(500)]
+    assert {name for name in names if narrow.takes(name)} < {name for name in names if wide.takes(name)}
+
+
+def test_another_canary_takes_other_conversations() -> None:
+    first, second = (Canary(f"science-{digit * 12}", 0.5, "", "") for digit in "ab")
+    names = [str(number) for number in range(500)]
+    assert 150 < sum(first.takes(name) != second.takes(name) for name in names) < 350
+
+
+@pytest.mark.parametrize("how", ["end", "promote", "rollback"])
+def test_a_canary_ends(own: Path, how: str) -> None:
+    used, tried = make(own, weights=b"1"), make(own, weights=b"2")
+    shelf = Shelf(own)
+    shelf.promote(used, by="Asha")
+    shelf.start_canary(tried, 0.9, by="Asha")
+    if how == "end":
+        assert shelf.end_canary("science", by="Ravi").id == tried.id
+    elif how == "promote":
+        shelf.promote(tried, by="Ravi")
+    else:
+        shelf.rollback("science", by="Ravi")
+    assert shelf.canaries() == {}
+    assert deeds(shelf)[-1] == ("canary ended", tried.id, "Ravi")
+    with pytest.raises(AdapterRefused, match="no canary"):
+        shelf.end_canary("science")
+
+
+def test_a_canary_for_another_base_model_is_passed_over(own: Path) -> None:
+    used, foreign = make(own, weights=b"1"), make(own, weights=b"2", base="f" * 64)
+    shelf = Shelf(own)
+    shelf.promote(used, by="Asha")
+    shelf.start_canary(foreign, 0.99, by="Asha")
+    assert all(shelf.current("science", base_sha256=BASE, conversation=str(n)) == used for n in range(20))
+
+
+def test_a_general_canary_leaves_a_subject_with_its_own_adapter_alone(own: Path) -> None:
+    science, general = make(own), make(own, "general", weights=b"2")
+    shelf = Shelf(own)
+    shelf.promote(science, by="Asha")
+    shelf.start_canary(general, 0.99, by="Asha")
+    assert all(shelf.current("science", conversation=str(number)) == science for number in range(20))
+
+
+@pytest.mark.parametrize("content", ["{", '{"science": 7}', '{"science": {"id": "x"}}'])
+def test_a_canary_that_cannot_be_read_answers_nobody(own: Path, content: str) -> None:
+    used = make(own)
+    shelf = Shelf(own)
+    shelf.promote(used, by="Asha")
+    (own / "canary.json").write_text(content)
+    assert shelf.current("science", conversation="1") == used
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 10.0])
+def test_a_share_lies_between_nobody_and_everybody(own: Path, share: float) -> None:
+    with pytest.raises(ValueError, match="share"):
+        Shelf(own).start_canary(make(own), share, by="Asha")
+
+
+def test_what_is_in_use_tried_or_shipped_cannot_be_removed(own: Path, shipped: Path) -> None:
+    theirs, used = make(shipped, weights=b"0"), make(own, weights=b"1")
+    tried, idle = make(own, weights=b"2"), make(own, weights=b"3")
+    shelf = Shelf(own, shipped)
+    shelf.promote(used, by="Asha")
+    shelf.start_canary(tried, 0.1, by="Asha")
+    for card, why in ((theirs, "shipped"), (used, "in use"), (tried, "canary")):
+        with pytest.raises(AdapterRefused, match=why):
+            shelf.remove(card.id)
+    shelf.remove(idle.id, by="Asha")
+    assert idle not in shelf.list()
+    assert not list(own.glob(f"*{idle.id}*"))
+    assert deeds(shelf)[-1] == ("removed", idle.id, "Asha")
+
+
+def test_the_way_back_passes_over_what_was_removed(own: Path) -> None:
+    first, second, third = (make(own, weights=weights) for weights in (b"1", b"2", b"3"))
+    shelf = Shelf(own)
+    for card in (first, second, third):
+        shelf.promote(card, by="Asha")
+    shelf.remove(second.id)
+    assert shelf.rollback("science") == first
+
+
+def test_what_is_measured_of_a_shipped_adapter_goes_to_the_operators_root(own: Path, shipped: Path) -> None:
+    theirs, ours = make(shipped, weights=b"0"), make(own, weights=b"1")
+    shelf = Shelf(own, shipped)
+    assert shelf.measured(ours.id) == own / ours.id
+    assert shelf.measured(theirs.id).is_relative_to(own)
+    shelf.measured(theirs.id).mkdir(parents=True)
+    assert theirs in shelf.list()
+
+
+def test_an_answer_under_way_is_finished_by_the_adapter_that_began_it(
+    base: Path, shelf: Shelf, make_adapter: MakeAdapter
+) -> None:
+    first, second = make_adapter(shelf, seed=1), make_adapter(shelf, seed=2)
+    engine = Engine(base, shelf, threads=1, dtype="float32", device="cpu")
+    messages = [Message(role="user", content="What is the water cycle?")]
+    decoding = Decoding(temperature=0, max_new_tokens=12)
+
+    def alone(adapter: str) -> str:
+        return engine.generate(messages, decoding=decoding, on_text=lambda _: True, adapter=adapter).text
+
+    expected = [alone(card.id) for card in (first, second)]
+    assert expected[0] != expected[1]
+    shelf.promote(first, by="Asha")
+
+    def promote_another(_: str) -> bool:
+        Shelf(*shelf.roots).promote(second, by="Asha")  # another process, in the middle of the answer
+        return True
+
+    begun = engine.generate(messages, decoding=decoding, on_text=promote_another)
+    assert (begun.adapter, begun.text) == (first.id, expected[0])
+    after = engine.generate(messages, decoding=decoding, on_text=lambda _: True)
+    assert (after.adapter, after.text) == (second.id, expected[1])
+
+
+def test_the_engine_lets_a_canary_answer_its_conversations(base: Path, shelf: Shelf, make_adapter: MakeAdapter) -> None:
+    used, tried = make_adapter(shelf, seed=1), make_adapter(shelf, seed=2)
+    shelf.promote(used, by="Asha")
+    shelf.start_canary(tried, 0.5, by="Asha")
+    engine = Engine(base, shelf, threads=1, dtype="float32", device="cpu")
+    messages, decoding = [Message(role="user", content="Hello")], Decoding(temperature=0, max_new_tokens=1)
+    canary = shelf.canaries()["general"]
+    for name in ("1", "2", "3", "4", "5", "6"):
+        made = engine.generate(messages, decoding=decoding, on_text=lambda _: True, conversation=name)
+        assert made.adapter == (tried.id if canary.takes(name) else used.id)

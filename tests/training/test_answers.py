@@ -1,23 +1,29 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
-from inference.adapters import Shelf
-from inference.engine import Engine
 from rag.embed import Embedder
 from rag.ground import Grounding
-from training.data import Example
+from training.data import SELF, UNANSWERABLE, Example
 from training.errors import TrainingError
-from training.evals.answers import by_engine, by_grounding, evaluate, key_facts
+from training.evals.answers import (
+    Answerer,
+    Written,
+    answered,
+    asked,
+    by_grounding,
+    evaluate,
+    key_facts,
+    reliability,
+    summary,
+)
+from training.evals.calibration import calibration
+from training.evals.reading import abstains, grade
 from training.from_log import Reviewed, from_log
 from training.grounded import NOT_IN_PASSAGES
-from training.registry import register, score
-from training.sft import SftArguments, sft
-
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 
 EXAMPLES = [
     Example("Q1", "A1", passages=("Sound is energy.",), facts=("energy", "Sound"), split="test", chapter=1),
@@ -29,20 +35,24 @@ def checked(answer: str, passages: Sequence[str], question: str) -> list[bool]:
     return [sentence.strip() in " ".join(passages) for sentence in answer.split(".") if sentence.strip()]
 
 
+def saying(answer: Callable[[str, Sequence[str]], str], confidence: float | None = None) -> Answerer:
+    return lambda question, passages: Written(answer(question, passages), confidence)
+
+
 def test_key_facts_are_counted_without_case() -> None:
     assert key_facts("SOUND is not much", ["sound", "energy"]) == 0.5
     assert key_facts("anything", []) == 1.0
 
 
 def test_a_perfect_answerer_scores_one() -> None:
-    scores = evaluate(EXAMPLES, lambda _: [], lambda question, passages: passages[0], checked, unanswerable=0)
+    scores = evaluate(EXAMPLES, lambda _: [], saying(lambda _, passages: passages[0]), checked, unanswerable=0)
     assert (scores.key_facts, scores.grounded, scores.shown, scores.shown_key_facts) == (1.0, 1.0, 1.0, 1.0)
     assert scores.refused == 0.0
     assert scores.words == 3.0
 
 
 def test_an_inventor_scores_nothing_and_is_not_shown() -> None:
-    scores = evaluate(EXAMPLES, lambda _: [], lambda question, passages: "The moon is cheese.", checked)
+    scores = evaluate(EXAMPLES, lambda _: [], saying(lambda *_: "The moon is cheese."), checked)
     assert (scores.key_facts, scores.grounded, scores.shown, scores.refused_rightly) == (0.0, 0.0, 0.0, 0.0)
 
 
@@ -50,7 +60,7 @@ def test_only_the_leading_supported_sentences_are_shown() -> None:
     def answer(question: str, passages: Sequence[str]) -> str:
         return "Sound is energy. It costs ten rupees. Light is fast."
 
-    scores = evaluate(EXAMPLES, lambda _: [], answer, checked, unanswerable=0)
+    scores = evaluate(EXAMPLES, lambda _: [], saying(answer), checked, unanswerable=0)
     assert scores.shown == 0.5  # Q2's first sentence is not in its passage
     assert scores.shown_key_facts == 1.0
     assert scores.grounded == pytest.approx(1 / 3)
@@ -61,18 +71,120 @@ def test_refusals_are_counted_where_they_are_right_and_where_not() -> None:
         right = {"Q1": "Sound is energy.", "Q2": "Light is fast."}[question]
         return right if right in passages else NOT_IN_PASSAGES
 
-    scores = evaluate(EXAMPLES, lambda _: [], answer, checked, unanswerable=2)
+    scores = evaluate(EXAMPLES, lambda _: [], saying(answer), checked, unanswerable=2)
     assert (scores.refused, scores.refused_rightly) == (0.0, 1.0)
 
 
 def test_a_question_with_nothing_retrieved_scores_nothing() -> None:
-    scores = evaluate([Example("Q", "A", facts=("x",))], lambda _: [], lambda q, p: "x", checked, unanswerable=0)
+    scores = evaluate([Example("Q", "A", facts=("x",))], lambda _: [], saying(lambda *_: "x"), checked, unanswerable=0)
     assert (scores.key_facts, scores.grounded) == (0.0, 0.0)
 
 
 def test_no_examples_is_an_error() -> None:
     with pytest.raises(ValueError, match="no examples"):
-        evaluate([], lambda _: [], lambda q, p: "", checked)
+        evaluate([], lambda _: [], saying(lambda *_: ""), checked)
+
+
+def test_a_question_that_no_book_answers_is_right_when_that_is_said() -> None:
+    absent = Example("Q3", "The book does not tell.", passages=("Sound is energy.",), kind=UNANSWERABLE, split="test")
+    nowhere = Example("Q4", "-", kind=UNANSWERABLE, split="test")  # nothing is retrieved: the tutor asks no model
+    examples = [*EXAMPLES, absent, nowhere]
+    honest = summary(
+        answered(examples, lambda _: [], saying(lambda *_: "The book does not tell that."), checked, unanswerable=0)
+    )
+    assert (honest.questions, honest.absent, honest.refused_rightly, honest.refused) == (2, 1, 1.0, 1.0)
+    bold = summary(answered(examples, lambda _: [], saying(lambda *_: "Sound is energy."), checked, unanswerable=0))
+    assert (bold.refused_rightly, bold.refused, bold.key_facts) == (0.0, 0.0, 0.5)
+
+
+def test_what_no_passage_supports_or_an_earlier_turn_explains_is_not_asked() -> None:
+    examples = [
+        *EXAMPLES,
+        Example("Who are you?", "I am Sahpathi.", kind=SELF),
+        Example("And why?", "So.", passages=("Sound is energy.",), earlier=(("What is sound?", "Energy."),)),
+    ]
+    assert [one.example.question for one in asked(examples, lambda _: [], unanswerable=0)] == ["Q1", "Q2"]
+
+
+def test_a_key_stands_for_question_and_passages() -> None:
+    (first, _), (again, _) = (asked(EXAMPLES, lambda _: [], unanswerable=0) for _ in range(2))
+    other = asked([replace(EXAMPLES[0], passages=("Light is fast.",))], lambda _: [], unanswerable=0)[0]
+    assert first.key == again.key != other.key
+
+
+def test_an_answerer_that_is_as_sure_as_it_is_right_is_calibrated() -> None:
+    def right(question: str, passages: Sequence[str]) -> str:
+        return passages[0] if question == "Q1" else "The moon is cheese."
+
+    even = reliability(answered(EXAMPLES, lambda _: [], saying(right, 0.5), checked, unanswerable=0))
+    boastful = reliability(answered(EXAMPLES, lambda _: [], saying(right, 1.0), checked, unanswerable=0))
+    assert even is not None
+    assert boastful is not None
+    assert even.ece == 0.0
+    assert boastful.ece == 0.5
+    assert [(one.n, one.right) for one in boastful.bins if one.n] == [(2, 0.5)]
+    assert reliability(answered(EXAMPLES, lambda _: [], saying(right), checked, unanswerable=0)) is None
+
+
+@pytest.mark.parametrize(
+    ("confidences", "right", "ece"),
+    [
+        ([0.95, 0.95, 0.15, 0.15], [True, True, False, False], 0.1),
+        ([0.95, 0.15], [False, True], 0.9),
+        ([1.0, 0.0], [True, False], 0.0),
+    ],
+)
+def test_the_calibration_error_is_the_weighted_gap(confidences: list[float], right: list[bool], ece: float) -> None:
+    found = calibration(confidences, right)
+    assert found.ece == pytest.approx(ece)
+    assert sum(one.n for one in found.bins) == len(right)
+
+
+def test_calibration_needs_as_many_outcomes_as_confidences() -> None:
+    for confidences, right in (([], []), ([0.5], [True, False]), ([1.5], [True])):
+        with pytest.raises(ValueError, match=r"same|0\.\.1"):
+            calibration(confidences, right)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NOT_IN_PASSAGES,
+        "This book does not tell the price. It does explain LoRA.",
+        "The book gives no figure for that.",
+        "That is outside our school books.",
+        "यह पुस्तक नहीं बताती कि वे किस देश के हैं।",
+        "Yeh hamari book mein nahi diya gaya hai.",
+    ],
+)
+def test_saying_that_the_book_is_silent_is_heard(text: str) -> None:
+    assert abstains(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "Sound does not travel in empty space.", "पौधे रात में भोजन नहीं बनाते।", "A book is a set of pages.",
+        "Sound is energy. The book does not say more.",
+    ],
+)  # fmt: skip
+def test_an_answer_is_not_taken_for_silence(text: str) -> None:
+    assert not abstains(text)
+
+
+def test_the_reading_grade_follows_the_formula() -> None:
+    # One sentence of 12 words with 14 syllables.
+    text = "Green plants make their own food from water and air in leaves."
+    assert grade(text) == pytest.approx(0.39 * 12 + 11.8 * 14 / 12 - 15.59, abs=0.01)
+    hard = grade("Photosynthesis necessitates electromagnetic radiation, chlorophyll and atmospheric carbon dioxide.")
+    assert hard is not None
+    assert hard > 15
+    assert grade("Sit down.") == 0.0
+
+
+@pytest.mark.parametrize("text", ["", "12 + 7 = 19", "पौधे सूर्य के प्रकाश में अपना भोजन बनाते हैं।"])
+def test_no_english_no_grade(text: str) -> None:
+    assert grade(text) is None
 
 
 def test_the_products_own_check_tells_support_from_invention() -> None:
@@ -80,46 +192,6 @@ def test_the_products_own_check_tells_support_from_invention() -> None:
     passages = ["Stomata are tiny pores on the surface of leaves. Oxygen leaves through them."]
     answer = "Stomata are tiny pores on the surface of leaves. Stomata were found by Newton in 1902."
     assert check(answer, passages, "What are stomata?") == [True, False]
-
-
-@pytest.fixture(scope="module")
-def registered(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Shelf, str]:
-    root = tmp_path_factory.mktemp("adapters")
-    examples = [Example("What is sound?", "Sound is energy.", passages=("Sound is energy.",)), *EXAMPLES]
-    args = SftArguments(base, root, rank=2, alpha=4, epochs=1, batch=1, device="cpu", threads=1)
-    card = sft(args, examples, lambda _: [], on_progress=lambda _: None)
-    shelf = Shelf(root)
-    engine = Engine(base, shelf, threads=1, dtype="float32", device="cpu")
-    score(card, engine, shelf, examples, lambda _: [], checked)
-    return shelf, card.id
-
-
-def test_scores_of_base_and_adapter_are_on_the_card_and_the_id_stays(registered: tuple[Shelf, str]) -> None:
-    shelf, adapter = registered
-    card = shelf.find(adapter)
-    assert {"held_out_loss", "key_facts", "base_key_facts", "grounded", "base_grounded"} <= set(card.scores)
-    assert card.scores["questions"] == 2
-    shelf.verify(card, card.base_sha256)
-
-
-def test_greedy_answers_repeat(registered: tuple[Shelf, str], base: Path) -> None:
-    shelf, adapter = registered
-    answer = by_engine(Engine(base, shelf, threads=1, dtype="float32", device="cpu"), adapter)
-    assert answer("What is sound?", ["Sound is energy."]) == answer("What is sound?", ["Sound is energy."])
-
-
-def test_scores_are_not_written_to_a_read_only_root(registered: tuple[Shelf, str], tmp_path: Path) -> None:
-    shelf, adapter = registered
-    outer = Shelf(tmp_path, *shelf.roots)
-    with pytest.raises(TrainingError, match="read only"):
-        register(outer, outer.find(adapter), {"key_facts": 1.0})
-
-
-def test_scoring_needs_held_out_examples(registered: tuple[Shelf, str], base: Path) -> None:
-    shelf, adapter = registered
-    engine = Engine(base, shelf, threads=1, dtype="float32", device="cpu")
-    with pytest.raises(TrainingError, match="test or dev"):
-        score(shelf.find(adapter), engine, shelf, [Example("q", "a")], lambda _: [], checked)
 
 
 def reviewed(question: str, answer: str = "Rain is water.") -> Reviewed:

@@ -1,38 +1,88 @@
-"""How good answers are, question by question: key facts, groundedness, and what a student would be shown of them."""
+"""How good answers are, question by question: key facts, groundedness, abstention, confidence, and how they read."""
 
 from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
-from inference.engine import Engine
 from inference.generation import Decoding
 from inference.prompt import grounded
-from rag.ground import Grounding
 from rag.passage import Passage
 from rag.sentences import split
 from training.conversations import Retrieve
-from training.data import Example
+from training.data import SELF, UNANSWERABLE, Example
+from training.evals.calibration import Calibration, calibration
+from training.evals.reading import abstains, grade
 from training.grounded import NOT_IN_PASSAGES
+
+if TYPE_CHECKING:
+    from inference.engine import Engine
+    from rag.ground import Grounding
 
 GREEDY = Decoding(temperature=0.0)
 
-Answerer = Callable[[str, Sequence[str]], str]  # question, passages -> answer
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An answer as it was written. `confidence` is 0..1; None where the answerer has none."""
+
+    text: str
+    confidence: float | None = None
+
+
+Answerer = Callable[[str, Sequence[str]], Written]  # question, passages -> answer
 Check = Callable[[str, Sequence[str], str], Sequence[bool]]  # answer, passages, question -> is each sentence supported?
+OnAnswer = Callable[[int, int], None]  # how many are answered, of how many
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One question with the answer to it, and what that is worth. All shares lie in 0..1.
+
+    key:       a hash of question and passages: rows of two adapters with the same key may be compared
+    absent:    the passages do not hold the answer, so that to say so is what is wanted; key_facts and grounded say
+               nothing then
+    key_facts, grounded, shown, shown_key_facts: see Scores
+    abstained: the answer says that the books do not hold it; `refused`: in exactly the line of training
+    grade:     the school grade of its language; None where that is not English
+    """
+
+    key: str
+    question: str
+    text: str
+    absent: bool
+    key_facts: float
+    grounded: float
+    shown: bool
+    shown_key_facts: float
+    abstained: bool
+    refused: bool
+    words: int
+    grade: float | None
+    confidence: float | None
+
+    @property
+    def right(self) -> bool:
+        """Every key fact and nothing unsupported; or, where the answer is absent, saying so."""
+        return self.abstained if self.absent else self.key_facts == 1.0 and self.grounded == 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Means over questions, all from 0 to 1 but the counts.
+    """Means over questions, all from 0 to 1 but the counts, words and grade.
 
     key_facts:       share of an example's facts that its answer holds
     grounded:        share of an answer's sentences that its passages support; an empty answer counts 0
     shown:           share of answers whose first sentence is supported: these the tutor shows, for others it quotes
     shown_key_facts: key facts in what is shown of the shown answers: their leading supported sentences
-    refused:         share of answerable questions that are answered with the refusing line
-    refused_rightly: share of questions with another chapter's passages that are answered with exactly that line
+    refused:         share of answerable questions that are answered by saying that the books do not hold it
+    absent:          questions whose passages do not hold the answer: another chapter's, or on what no book here holds
+    refused_rightly: share of these that are answered by saying so
+    words, grade:    length of an answer, and the school grade of its language (Flesch-Kincaid; English only)
+    ece:             expected calibration error of the confidences
     """
 
     questions: int
@@ -41,12 +91,16 @@ class Scores:
     shown: float
     shown_key_facts: float
     refused: float
+    absent: int
     refused_rightly: float
     words: float
+    grade: float | None
+    ece: float | None
 
     def named(self, prefix: str = "") -> dict[str, float]:
-        """The scores as an adapter's card keeps them."""
-        return {f"{prefix}{name}": round(float(value), 4) for name, value in asdict(self).items()}
+        """The scores as an adapter's card keeps them; without those that there are none of."""
+        held = {name: value for name, value in asdict(self).items() if value is not None}
+        return {f"{prefix}{name}": round(float(value), 4) for name, value in held.items()}
 
 
 def evaluate(
@@ -58,25 +112,125 @@ def evaluate(
     unanswerable: int = 20,
     seed: int = 0,
 ) -> Scores:
-    """Answer each example from what is retrieved for it, and up to `unanswerable` of them from another's passages.
+    """The scores of what `answered` gives. Raises ValueError when there are no examples."""
+    return summary(answered(examples, retrieve, answer, check, unanswerable=unanswerable, seed=seed))
 
-    An example for which nothing is retrieved scores 0 throughout. Raises ValueError when there are no examples.
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question with its passages, as it is put. `absent`: they do not hold the answer."""
+
+    example: Example
+    absent: bool
+
+    @property
+    def key(self) -> str:
+        text = "\x1f".join((self.example.question, *self.example.passages, *self.example.facts, str(self.absent)))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def asked(examples: Sequence[Example], retrieve: Retrieve, *, unanswerable: int = 20, seed: int = 0) -> list[Asked]:
+    """Each example with its passages, and up to `unanswerable` of them again with those of another chapter's question.
+
+    An example that no book answers is asked where passages are retrieved for it; the tutor asks no model else. Left out
+    are those about the tutor itself, which no passage supports, and those that go on from an earlier turn.
+    Raises ValueError when there are no examples.
     """
     if not examples:
         raise ValueError("there are no examples to evaluate on")
-    held = [replace(example, passages=example.passages or tuple(retrieve(example.question))) for example in examples]
-    rows = [_row(example, answer, check) for example in held]
-    shown = [row for row in rows if row.shown]
-    return Scores(
-        questions=len(rows),
-        key_facts=_mean([row.key_facts for row in rows]),
-        grounded=_mean([row.grounded for row in rows]),
-        shown=len(shown) / len(rows),
-        shown_key_facts=_mean([row.shown_key_facts for row in shown]),
-        refused=_mean([row.text == NOT_IN_PASSAGES for row in rows]),
-        refused_rightly=_mean(_refusals(held, answer, unanswerable, random.Random(seed))),
-        words=_mean([len(row.text.split()) for row in rows]),
+    single = [example for example in examples if example.kind != SELF and not example.earlier]
+    held = [replace(example, passages=example.passages or tuple(retrieve(example.question))) for example in single]
+    present = [example for example in held if example.kind != UNANSWERABLE]
+    made = [Asked(example, absent=False) for example in present]
+    made += [Asked(example, absent=True) for example in held if example.kind == UNANSWERABLE and example.passages]
+    rng = random.Random(seed)
+    for example in rng.sample(present, min(unanswerable, len(present))):
+        chapter = (example.title, example.chapter)
+        elsewhere = [other for other in present if other.passages and (other.title, other.chapter) != chapter]
+        if elsewhere:
+            made.append(Asked(replace(example, passages=rng.choice(elsewhere).passages), absent=True))
+    return made
+
+
+def answered(
+    examples: Sequence[Example],
+    retrieve: Retrieve,
+    answer: Answerer,
+    check: Check,
+    *,
+    unanswerable: int = 20,
+    seed: int = 0,
+    progress: OnAnswer | None = None,
+) -> list[Answered]:
+    """Answer each example from what is retrieved for it: a row a question.
+
+    An example for which nothing is retrieved scores 0 throughout. Raises ValueError when there are no examples.
+    """
+    questions = asked(examples, retrieve, unanswerable=unanswerable, seed=seed)
+    rows = []
+    for done, one in enumerate(questions, start=1):
+        rows.append(row(one, answer, check))
+        if progress is not None:
+            progress(done, len(questions))
+    return rows
+
+
+def row(one: Asked, answer: Answerer, check: Check) -> Answered:
+    """Ask one question, and say what the answer is worth."""
+    example = one.example
+    written = answer(example.question, example.passages) if example.passages else Written("")
+    text = written.text
+    supported = list(check(text, example.passages, example.question)) if text else []
+    leading = supported.index(False) if False in supported else len(supported)
+    visible = " ".join(split(text)[:leading])
+    return Answered(
+        key=one.key,
+        question=example.question,
+        text=text,
+        absent=one.absent,
+        key_facts=key_facts(text, example.facts) if text else 0.0,
+        grounded=_mean(supported),
+        shown=leading > 0,
+        shown_key_facts=key_facts(visible, example.facts) if text else 0.0,
+        abstained=abstains(text),
+        refused=text.strip() == NOT_IN_PASSAGES,
+        words=len(text.split()),
+        grade=grade(text),
+        confidence=written.confidence,
     )
+
+
+def summary(rows: Sequence[Answered]) -> Scores:
+    """The means of the rows."""
+    present, absent = of_kind(rows, absent=False), of_kind(rows, absent=True)
+    shown = [one for one in present if one.shown]
+    sure = reliability(rows)
+    return Scores(
+        questions=len(present),
+        key_facts=_mean([one.key_facts for one in present]),
+        grounded=_mean([one.grounded for one in present]),
+        shown=len(shown) / len(present) if present else 0.0,
+        shown_key_facts=_mean([one.shown_key_facts for one in shown]),
+        refused=_mean([one.abstained for one in present]),
+        absent=len(absent),
+        refused_rightly=_mean([one.abstained for one in absent]),
+        words=_mean([one.words for one in present]),
+        grade=_mean(grades) if (grades := [one.grade for one in present if one.grade is not None]) else None,
+        ece=sure.ece if sure is not None else None,
+    )
+
+
+def of_kind(rows: Iterable[Answered], *, absent: bool) -> list[Answered]:
+    """The rows whose passages hold the answer, or those whose passages do not."""
+    return [one for one in rows if one.absent == absent]
+
+
+def reliability(rows: Iterable[Answered]) -> Calibration | None:
+    """How well confidence tells right from wrong; None where no answer has one."""
+    sure = [one for one in rows if one.confidence is not None]
+    if not sure:
+        return None
+    return calibration([one.confidence or 0.0 for one in sure], [one.right for one in sure])
 
 
 def key_facts(answer: str, facts: Sequence[str]) -> float:
@@ -87,9 +241,10 @@ def key_facts(answer: str, facts: Sequence[str]) -> float:
 def by_engine(engine: Engine, adapter: str, decoding: Decoding = GREEDY) -> Answerer:
     """Answers of the product's own engine. `adapter` is "base", "current" or an adapter's id."""
 
-    def answer(question: str, passages: Sequence[str]) -> str:
+    def answer(question: str, passages: Sequence[str]) -> Written:
         messages = grounded(question, passages)
-        return engine.generate(messages, decoding=decoding, on_text=lambda _: True, adapter=adapter).text
+        made = engine.generate(messages, decoding=decoding, on_text=lambda _: True, adapter=adapter)
+        return Written(made.text, made.confidence)
 
     return answer
 
@@ -102,36 +257,6 @@ def by_grounding(grounding: Grounding) -> Check:
         return [support.passage is not None for support in grounding.check(answer, held, question)]
 
     return check
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    text: str
-    key_facts: float
-    grounded: float
-    shown: bool
-    shown_key_facts: float
-
-
-def _row(example: Example, answer: Answerer, check: Check) -> _Row:
-    if not example.passages:
-        return _Row("", 0.0, 0.0, shown=False, shown_key_facts=0.0)
-    text = answer(example.question, example.passages)
-    supported = list(check(text, example.passages, example.question))
-    leading = supported.index(False) if False in supported else len(supported)
-    visible = " ".join(split(text)[:leading])
-    return _Row(text, key_facts(text, example.facts), _mean(supported), leading > 0, key_facts(visible, example.facts))
-
-
-def _refusals(examples: Sequence[Example], answer: Answerer, count: int, rng: random.Random) -> list[bool]:
-    """Whether questions asked with the passages of another chapter's question are refused."""
-    refused = []
-    for example in rng.sample(list(examples), min(count, len(examples))):
-        chapter = (example.title, example.chapter)
-        elsewhere = [other for other in examples if other.passages and (other.title, other.chapter) != chapter]
-        if elsewhere:
-            refused.append(answer(example.question, rng.choice(elsewhere).passages) == NOT_IN_PASSAGES)
-    return refused
 
 
 def _passage(text: str) -> Passage:
