@@ -10,7 +10,9 @@ from typing import Any
 
 import yaml
 
+from training.dpo import DpoArguments
 from training.errors import RecipeError
+from training.grpo import GrpoArguments
 from training.pretrain import PretrainArguments
 from training.safety_arguments import SafetyArguments
 from training.sft import SftArguments
@@ -18,12 +20,14 @@ from training.tokenizer import TokenizerArguments
 
 RECIPES = Path(__file__).parent / "recipes"
 
-Arguments = TokenizerArguments | PretrainArguments | SftArguments | SafetyArguments
+Arguments = TokenizerArguments | PretrainArguments | SftArguments | DpoArguments | GrpoArguments | SafetyArguments
 
 _SECTIONS: dict[str, type[Arguments]] = {
     "tokenizer": TokenizerArguments,
     "pretrain": PretrainArguments,
     "sft": SftArguments,
+    "dpo": DpoArguments,
+    "grpo": GrpoArguments,
     "safety": SafetyArguments,
 }
 
@@ -35,6 +39,8 @@ class Recipe:
     tokenizer: TokenizerArguments | None = None
     pretrain: PretrainArguments | None = None
     sft: SftArguments | None = None
+    dpo: DpoArguments | None = None
+    grpo: GrpoArguments | None = None
     safety: SafetyArguments | None = None
 
 

@@ -17,7 +17,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_the_shipped_recipes_load() -> None:
-    assert names() == ["adapter-cpu", "base", "base-cpu", "safety-cpu"]
+    assert names() == ["adapter-cpu", "base", "base-cpu", "classic", "dpo-cpu", "grpo", "safety-cpu"]
     assert recipe("safety-cpu").safety is not None
     small, large, adapter = recipe("base-cpu"), recipe("base"), recipe("adapter-cpu")
     assert small.tokenizer is not None
@@ -57,10 +57,11 @@ def test_numbers_are_read_as_the_argument_wants_them(tmp_path: Path) -> None:
         (SFT + "  epochs: true\n", "sft.epochs must be of type int"),
         (SFT + "  rslora: 1\n", "sft.rslora must be of type bool"),
         (SFT + "  learning_rate: fast\n", "sft.learning_rate must be of type float"),
-        (SFT + "  epochs: 0\n", "must be positive"),
+        (SFT + "  epochs: 0\n", "must be 1 or more"),
         ("sft:\n  base: x\n", "sft lacks adapters"),
         ("sft: 3\n", "key: value"),
-        ("dpo:\n  base: x\n", "sections"),
+        ("dpo:\n  base: x\n", "dpo lacks adapters"),
+        ("ppo:\n  base: x\n", "sections"),
         ("- sft\n", "sections"),
         ("", "sections"),
         ("sft: [", "cannot be read"),
