@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from inference.generation import Message
 from inference.prompt import grounded, shortened
-from training.data import Example
+from training.data import SELF, Example
 from training.errors import TrainingError
 from training.grounded import NOT_IN_PASSAGES
 
@@ -24,16 +24,19 @@ def build(
 ) -> list[list[Message]]:
     """One conversation an example: the grounded prompt with its passages, and the answer.
 
-    To a share `unanswerable` of them a second is added, with the passages of an example from elsewhere in the books.
+    The earlier turns of a dialogue stand before, as at serving time; every answer in it is learned. What is asked about
+    the tutor itself needs no passages. To a share `unanswerable` of the others a second conversation is added, with the
+    passages of an example from elsewhere in the books.
     """
-    held = [replace(e, passages=e.passages or tuple(retrieve(e.question))) for e in examples]
-    held = [example for example in held if example.passages]
+    held = [e if e.kind == SELF else replace(e, passages=e.passages or tuple(retrieve(e.question))) for e in examples]
+    held = [example for example in held if example.passages or example.kind == SELF]
     if left_out := len(examples) - len(held):
         logger.warning("%d of %d examples left out: nothing is retrieved for them", left_out, len(examples))
     conversations = [_conversation(example) for example in held]
     rng = random.Random(seed)
-    for example in rng.sample(held, round(unanswerable * len(held))):
-        elsewhere = [other for other in held if (other.title, other.chapter) != (example.title, example.chapter)]
+    from_books = [example for example in held if example.kind != SELF]
+    for example in rng.sample(from_books, round(unanswerable * len(from_books))):
+        elsewhere = [other for other in from_books if (other.title, other.chapter) != (example.title, example.chapter)]
         if elsewhere:
             passages = rng.choice(elsewhere).passages
             conversations.append(_conversation(replace(example, passages=passages, answer=NOT_IN_PASSAGES)))
@@ -41,7 +44,13 @@ def build(
 
 
 def _conversation(example: Example) -> list[Message]:
-    return [*grounded(example.question, example.passages), Message(role="assistant", content=example.answer)]
+    earlier = [
+        Message(role=role, content=text)
+        for turn in example.earlier
+        for role, text in zip(("user", "assistant"), turn, strict=True)
+    ]
+    asked = grounded(example.question, example.passages, earlier)
+    return [*asked, Message(role="assistant", content=example.answer)]
 
 
 def fit(conversation: Sequence[Message], length: Callable[[Sequence[Message]], int], context: int) -> list[Message]:

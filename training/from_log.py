@@ -1,63 +1,79 @@
-"""Reviewed answers from the log as training examples: the closed loop from a teacher's correction to an adapter.
-
-Personal data is not masked here yet: until it is (a later issue brings it), only what a teacher has read and approved
-may come this way.
-"""
+"""What the log has to teach as training examples: the closed loop from a teacher's correction to an adapter."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from training.data import Example
-from training.errors import BadLine, DatasetError
+from rag.phonetic import is_devanagari
+from rag.words import words
+from training.curate import Candidate, masked
+from training.data import REVIEWED, UNANSWERABLE, Example
+from training.grounded import NOT_IN_PASSAGES
+from training.sameness import key, normalised
 
-_HELD_OUT = 8  # one reviewed question in so many is kept for the test split
+if TYPE_CHECKING:
+    from bot.store.log import Lessons
+    from bot.tables import StoredAnswer
+
+LOG = "log"  # the name of the log as a source
+GENERAL = "general"  # of a question asked about no subject in particular
+OFTEN = 2  # times from which a question was asked repeatedly
 
 
 @dataclass(frozen=True, slots=True)
-class Reviewed:
-    """One answer that a teacher approved or corrected. `passages` are those the model was shown."""
+class AskedOften:
+    """A question that students put again and again. `taught`: a teacher has reviewed an answer to it."""
 
     question: str
-    passages: tuple[str, ...]
-    answer: str  # the corrected text, or the text approved as it was
-    subject: str
-    language: str
+    times: int
+    taught: bool
 
 
-def from_log(rows: Iterable[Reviewed]) -> list[Example]:
-    """The examples that reviewed answers make. The latest review of a question counts; rows come oldest first.
+def candidates(lessons: Lessons) -> list[Candidate]:
+    """Everything that a teacher stands for, in the order of the log: approved, corrected and verified answers.
 
-    An eighth, chosen by a hash of the question, is the test split: the same question always falls on the same side.
-    Raises DatasetError when a question or an answer is empty.
+    An approved "not in your books" is a question that no book answers. Approved answers keep the place they cite.
     """
-    latest: dict[str, Example] = {}
-    bad: list[BadLine] = []
-    for number, row in enumerate(rows, start=1):
-        question, answer = " ".join(row.question.split()), row.answer.strip()
-        if not question or not answer:
-            bad.append(BadLine("the log", number, f"the {'answer' if question else 'question'} is empty"))
-            continue
-        latest.pop(_key(question), None)  # so that order follows the latest review
-        latest[_key(question)] = Example(
-            question=question,
-            answer=answer,
-            passages=row.passages,
-            split=_split(question),
-            subject=row.subject,
-            language=row.language,
-            kind="reviewed",
-        )
-    if bad:
-        raise DatasetError(bad)
-    return list(latest.values())
+    return [_candidate(answer) for answer in lessons.answers]
 
 
-def _key(question: str) -> str:
-    return question.casefold().rstrip("?!. ")
+def asked_often(asked: Mapping[str, int], taught: Iterable[Example]) -> list[AskedOften]:
+    """The questions that were put more than once, masked, the most often asked first."""
+    spoken: Counter[str] = Counter()
+    words_of: dict[str, tuple[int, str]] = {}
+    for text, times in asked.items():
+        question = " ".join(masked(Example(text, ""), Counter()).question.split())
+        spoken[normalised(question)] += times
+        words_of[normalised(question)] = max(words_of.get(normalised(question), (0, "")), (times, question))
+    known = {key(example) for example in taught}
+    often = [AskedOften(words_of[asks][1], times, asks in known) for asks, times in spoken.items() if times >= OFTEN]
+    return sorted(often, key=lambda one: (-one.times, one.question))
 
 
-def _split(question: str) -> str:
-    return "test" if hashlib.sha256(_key(question).encode()).digest()[0] % _HELD_OUT == 0 else "train"
+def _candidate(answer: StoredAnswer) -> Candidate:
+    text = (answer.correction or answer.text).strip()
+    refused = answer.route == "not_in_book" and not answer.correction
+    passages = tuple(text.strip() for text in answer.passages if str(text).strip())
+    source = answer.sources[0] if answer.sources and not answer.correction else {}
+    example = Example(
+        question=" ".join(answer.question.split()),
+        answer=NOT_IN_PASSAGES if refused else text,
+        passages=() if refused else passages,
+        language=_language(" ".join(passages) or text),
+        subject=answer.subject or GENERAL,
+        kind=UNANSWERABLE if refused else REVIEWED,
+        title=source.get("book", ""),
+        page=source.get("page") or None,
+        class_level=answer.class_level,
+        asked=answer.language,
+    )
+    return Candidate(example, LOG, when=(answer.reviewed_at or answer.created_at).isoformat())
+
+
+def _language(text: str) -> str:
+    """Of a book's text: Hindi is in Devanagari, all else passes for English."""
+    said = words(text)
+    return "hi" if 2 * sum(map(is_devanagari, said)) > len(said) else "en"

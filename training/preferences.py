@@ -7,7 +7,7 @@ differently; from blind votes; and from files:
     {"question": ..., "a": ..., "b": ..., "vote": "a"}         or "b", or "tie", which says nothing and is counted
 
 Optional in both: passages (a list of texts), subject, language and split. Personal data is masked wherever it comes
-from. A question is on the same side of the split as in training.from_log, always.
+from. A question is on the same side of the split as in a dataset (training.splits), always.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def _checked(one: Preference) -> Preference:
             raise _Unusable(f"the {name} answer holds {token}, which ends an answer: remove it")
     if better.answer.split() == worse.answer.split():
         raise _Unusable("the chosen answer is the rejected one")
-    split = one.split or side(normalised(asked))  # as training.from_log, of the question before anything is masked
+    split = one.split or side(normalised(asked))  # as in a dataset, of the question before anything is masked
     return replace(one, question=better.question, chosen=better.answer, rejected=worse.answer, split=split)
 
 

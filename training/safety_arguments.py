@@ -11,13 +11,12 @@ class SafetyArguments:
     """A run.
 
     `repeat` is how often a message of this repository is seen for each time one of a corpus is, in other forms each
-    time (`training.safety_variants`), with `wrappers` around some; `spelling` is how much the letters count beside the
-    meaning; `dropout` is the share of tokens that are left out of a message.
+    time (`training.safety_variants`); `spelling` is how much the letters count beside the meaning; `dropout` is the
+    share of tokens that are left out of a message.
     """
 
     output: Path
     encoder: str
-    wrappers: Path
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.1

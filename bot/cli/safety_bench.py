@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MESSAGES = PROJECT / "data" / "safety" / "messages"
 CONVERSATIONS = PROJECT / "data" / "safety" / "conversations.jsonl"
+WRAPPERS = PROJECT / "data" / "safety" / "wrappers.tsv"
 NEAR = 0.85  # cosine above which two messages say the same
 
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bot.cli.common import log_to_stderr
 from bot.errors import SetupError
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from inference.engine import Engine
     from training.data import Example
     from training.evals.answers import Check
+    from training.recipe import Recipe
 
+T = TypeVar("T")
 Retrieve = Callable[[str], list[str]]
 
 SHIPPED = Path(__file__).parents[2] / "data" / "qa"
@@ -35,12 +37,13 @@ def training() -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise SetupError(f"{error.name} is not installed: training needs `pip install 'sahpathi[train]'`.") from None
     from inference.errors import InferenceError
+    from rag.errors import RagError
 
     try:
         yield
     except ModuleNotFoundError as error:
         raise SetupError(f"{error.name} is not installed: training needs `pip install 'sahpathi[train]'`.") from None
-    except (TrainingError, InferenceError) as error:
+    except (TrainingError, InferenceError, RagError) as error:
         raise SetupError(str(error)) from error
 
 
@@ -51,6 +54,20 @@ def pairs(places: Sequence[Path]) -> list[Example]:
     if not files:
         raise SetupError(f"There are no .jsonl files in {', '.join(map(str, places))}.")
     return read(*files)
+
+
+def found(name: str, **overrides: object) -> Recipe:
+    """The recipe of that name or file; `overrides` as `training.recipe.recipe` takes them."""
+    from training.recipe import recipe
+
+    return recipe(name, **overrides)
+
+
+def section(arguments: T | None, recipe: str, name: str) -> T:
+    """What a recipe says of one way of training. Raises SetupError when it says nothing."""
+    if arguments is None:
+        raise SetupError(f"The recipe {recipe} has no section {name!r}.")
+    return arguments
 
 
 @contextmanager
@@ -64,13 +81,13 @@ def bench(
     from training.evals.answers import by_grounding
 
     questions = [example.question for example in examples if not example.passages]
-    passages = asyncio.run(_retrieved(settings, questions)) if questions else {}
+    passages = asyncio.run(retrieved(settings, questions)) if questions else {}
     engine = Engine(base, shelf, threads=settings.model.threads)
     check = by_grounding(Grounding(Embedder(settings.retrieval.embedding_model)))
     yield engine, lambda question: passages.get(question, []), check
 
 
-async def _retrieved(settings: Settings, questions: Sequence[str]) -> dict[str, list[str]]:
+async def retrieved(settings: Settings, questions: Sequence[str]) -> dict[str, list[str]]:
     """What the books hold on each question, from an index of its own: the service may be using the other one."""
     from bot.compose import opened_library
 

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from sqlalchemy import and_, func, select, update
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy.orm import aliased
 
 from bot.ports import Route
-from bot.store.database import Database
+from bot.store.database import ERASED_PREFIX, Database
 from bot.tables import Conversation, InboxMessage, Incident, OutboxPart, StoredAnswer, now
 
 APPROVED, CORRECTED = "approved", "corrected"
 NOT_ANSWERED = (Route.REFUSED, Route.ESCALATED)  # whether that was right is asked in `alarms`
+
+OF_A_LESSON = (Route.GENERATED, Route.QUOTED, Route.VERIFIED, Route.CALCULATED, Route.NOT_IN_BOOK)
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What the log has to teach, of students who agreed; nothing of those who are forgotten, or asked to be.
+
+    answers:  reviewed by a teacher, or verified, oldest first
+    asked:    how often each question was put, in the words it was put in
+    liked:    answers with a thumb up that no teacher has reviewed: a thumb is no proof
+    withheld: reviewed answers of students who have not agreed, or no longer do
+    """
+
+    answers: tuple[StoredAnswer, ...]
+    asked: Mapping[str, int]
+    liked: int
+    withheld: int
 
 
 class Log(Database):
@@ -85,6 +107,40 @@ class Log(Database):
         async with self.reading() as session:
             return list((await session.scalars(query)).all())
 
+    async def lessons(self, agreed_elsewhere: Collection[str] = ()) -> Lessons:
+        """What may be learned from.
+
+        On the channels of `agreed_elsewhere` the school has asked before; there only those are left out who said stop.
+        """
+        agreed = _agreed(agreed_elsewhere)
+        taught = or_(StoredAnswer.review.in_((APPROVED, CORRECTED)), StoredAnswer.route == Route.VERIFIED)
+        lesson = (StoredAnswer.route.in_(OF_A_LESSON), StoredAnswer.question != "")
+        joined = select(StoredAnswer).join(Conversation, Conversation.id == StoredAnswer.conversation_id)
+        of_lessons = joined.where(*lesson)
+        liked = (StoredAnswer.rating > 0, StoredAnswer.review.is_(None), StoredAnswer.route != Route.VERIFIED)
+        asked = of_lessons.where(agreed).with_only_columns(StoredAnswer.question, func.count())
+        async with self.reading() as session:
+            answers = await session.scalars(of_lessons.where(taught, agreed).order_by(StoredAnswer.message_id))
+            questions = await session.execute(asked.group_by(StoredAnswer.question))
+            counts = [
+                await session.scalar(of_lessons.where(*which).with_only_columns(func.count()))
+                for which in ((*liked, agreed), (taught, ~agreed))
+            ]
+            often = {str(text): int(count) for text, count in questions}
+            return Lessons(tuple(answers), often, *(n or 0 for n in counts))
+
+    async def rated(self, agreed_elsewhere: Collection[str] = ()) -> list[StoredAnswer]:
+        """Answers that the model wrote and a student put a thumb on, oldest first, of students who agreed."""
+        query = (
+            select(StoredAnswer)
+            .join(Conversation, Conversation.id == StoredAnswer.conversation_id)
+            .where(StoredAnswer.route == Route.GENERATED, StoredAnswer.rating != 0, StoredAnswer.question != "")
+            .where(_agreed(agreed_elsewhere))
+            .order_by(StoredAnswer.message_id)
+        )
+        async with self.reading() as session:
+            return list((await session.scalars(query)).all())
+
     async def counts(self) -> dict[str, int]:
         """How many messages, parts and incidents stand in each state, for the dashboard and `doctor`."""
         async with self.reading() as session:
@@ -100,3 +156,21 @@ class Log(Database):
                 await session.scalar(select(func.count()).select_from(OutboxPart).where(OutboxPart.in_doubt)) or 0
             )
             return found
+
+
+def _agreed(elsewhere: Collection[str]) -> ColumnElement[bool]:
+    """Whether a conversation's student has agreed, and not asked to be forgotten."""
+    said = aliased(StoredAnswer)
+    words = func.lower(said.question)
+    stopped = (
+        select(said.id)
+        .where(said.conversation_id == Conversation.id, said.route == Route.COMMAND)
+        .where(or_(words.like("/stop%"), words.like("/decline%")))
+        .correlate(Conversation)
+        .exists()
+    )
+    return and_(
+        or_(Conversation.consented_at.is_not(None), and_(Conversation.channel.in_(elsewhere), ~stopped)),
+        Conversation.forget_after.is_(None),
+        ~Conversation.address.startswith(ERASED_PREFIX),
+    )

@@ -8,7 +8,6 @@ import pytest
 from rag.embed import Embedder
 from rag.ground import Grounding
 from training.data import SELF, UNANSWERABLE, Example
-from training.errors import TrainingError
 from training.evals.answers import (
     Answerer,
     Written,
@@ -22,7 +21,6 @@ from training.evals.answers import (
 )
 from training.evals.calibration import calibration
 from training.evals.reading import abstains, grade
-from training.from_log import Reviewed, from_log
 from training.grounded import NOT_IN_PASSAGES
 
 EXAMPLES = [
@@ -192,31 +190,3 @@ def test_the_products_own_check_tells_support_from_invention() -> None:
     passages = ["Stomata are tiny pores on the surface of leaves. Oxygen leaves through them."]
     answer = "Stomata are tiny pores on the surface of leaves. Stomata were found by Newton in 1902."
     assert check(answer, passages, "What are stomata?") == [True, False]
-
-
-def reviewed(question: str, answer: str = "Rain is water.") -> Reviewed:
-    return Reviewed(question, ("Rain is water.",), answer, "science", "en")
-
-
-def test_reviewed_answers_become_examples_with_the_passages_the_model_saw() -> None:
-    example = from_log([reviewed(" What is\nrain? ")])[0]
-    assert example.question == "What is rain?"
-    assert (example.answer, example.passages, example.subject) == ("Rain is water.", ("Rain is water.",), "science")
-
-
-def test_the_latest_review_of_a_question_counts() -> None:
-    rows = [reviewed("What is rain?", "old"), reviewed("Why?"), reviewed("what is rain", "new")]
-    assert [(e.question, e.answer) for e in from_log(rows)] == [("Why?", "Rain is water."), ("what is rain", "new")]
-
-
-def test_a_question_is_always_on_the_same_side_and_some_are_held_out() -> None:
-    rows = [reviewed(f"What is number {n}?") for n in range(200)]
-    splits = {example.question: example.split for example in from_log(rows)}
-    again = {example.question: example.split for example in from_log(rows[::-1])}
-    assert splits == again
-    assert 10 < sum(split == "test" for split in splits.values()) < 50
-
-
-def test_an_empty_review_is_an_error() -> None:
-    with pytest.raises(TrainingError, match="the answer is empty"):
-        from_log([reviewed("q", " ")])

@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import hashlib
 import json
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
-from training.data import Example, dataset_sha256, of_split, read
+from inference.generation import Message
+from inference.prompt import END, grounded
+from rag.phonetic import is_devanagari
+from training.conversations import build
+from training.curate import masked
+from training.data import SELF, Example, as_row, dataset_sha256, of_split, read, scan
 from training.errors import DatasetError
 
 
@@ -120,3 +129,118 @@ def test_the_hash_follows_content_and_not_order_or_shape(tmp_path: Path) -> None
 def test_splits_are_told_apart() -> None:
     examples = [Example("1", "a"), Example("2", "a", split="dev"), Example("3", "a", split="test")]
     assert [example.question for example in of_split(examples, "dev", "test")] == ["2", "3"]
+
+
+def test_a_dialogue_is_one_example_with_its_earlier_turns(tmp_path: Path) -> None:
+    turns = [*chat("What is air?", "A mixture.")["messages"], *chat("Of what?", "Of gases.")["messages"]]  # type: ignore[misc]  # lists
+    system = {"role": "system", "content": "Be kind."}
+    expected = [Example("Of what?", "Of gases.", earlier=(("What is air?", "A mixture."),))]
+    assert read(write(tmp_path, {"messages": turns})) == expected
+    assert read(write(tmp_path, {"messages": [system, *turns]})) == expected
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        "user assistant user",
+        "user assistant assistant user",
+        "user user assistant assistant",
+        "system",
+        "user system",
+        "user tool",
+        "",
+    ],
+)
+def test_a_conversation_whose_turns_do_not_alternate_is_named(tmp_path: Path, roles: str) -> None:
+    messages = [{"role": role, "content": "text"} for role in roles.split()]
+    with pytest.raises(DatasetError, match=r"qa\.jsonl:1: the roles"):
+        read(write(tmp_path, {"messages": messages}))
+
+
+def test_lines_of_notes_say_nothing_and_keep_the_count(tmp_path: Path) -> None:
+    path = write(tmp_path, "\ufeff// how to fill this in", "  // indented", chat("q", "a"), "{")
+    with pytest.raises(DatasetError) as caught:
+        read(path)
+    assert [bad.line for bad in caught.value.bad] == [4]
+    assert [line.number for line in scan(path).lines] == [3]
+
+
+def test_a_draft_counts_once_it_is_approved(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    draft = chat("q", "a") | {"kind": "draft"}
+    path = write(tmp_path, draft, draft | {"approved": False}, draft | {"approved": True})
+    assert read(path) == [Example("q", "a", kind="reviewed")]
+    assert "2 drafts left out" in caplog.text
+    with pytest.raises(DatasetError, match="true or false"):
+        read(write(tmp_path, draft | {"approved": "yes"}))
+
+
+def test_whether_a_line_names_its_split_is_known(tmp_path: Path) -> None:
+    path = write(tmp_path, chat("q", "a"), chat("r", "a") | {"split": "train"}, chat("s", "a") | {"split": None})
+    assert [line.decided for line in scan(path).lines] == [False, True, False]
+
+
+def test_what_is_written_is_read_back_the_same(tmp_path: Path) -> None:
+    examples = [
+        Example("q", "a"),
+        Example(
+            "प्रश्न?", "उत्तर।", ("one", "two"), ("fact",), "test", "hi", "science", "why", "Science", 1, 2, 7, "hinglish",
+            "near", (("Science", 3), ("विज्ञान", 4)), (("q1", "a1"), ("q2", "a2")),
+        ),
+    ]  # fmt: skip
+    assert read(write(tmp_path, *map(as_row, examples))) == examples
+
+
+def test_a_hash_from_before_there_were_dialogues_still_stands() -> None:
+    said = asdict(Example("q", "a"))
+    del said["earlier"]
+    old = hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    assert dataset_sha256([Example("q", "a")]) == old
+    assert dataset_sha256([Example("q", "a", earlier=(("b", "c"),))]) != old
+
+
+def test_dialogues_become_conversations_as_at_serving_time() -> None:
+    dialogue = Example("Of what?", "Of gases.", ("Air is a mixture.",), earlier=(("What is air?", "A mixture."),))
+    (conversation,) = build([dialogue], lambda _: ())
+    history = [Message(role="user", content="What is air?"), Message(role="assistant", content="A mixture.")]
+    assert conversation[:-1] == grounded("Of what?", ["Air is a mixture."], history)
+    assert conversation[-1] == Message(role="assistant", content="Of gases.")
+
+
+def test_every_answer_of_a_dialogue_is_learned(base: Path) -> None:
+    dialogue = Example("Of what?", "Of gases.", ("Air is a mixture.",), earlier=(("What is air?", "A mixture."),))
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    encoded = tokenizer.apply_chat_template(
+        build([dialogue], lambda _: ())[0], tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+    )
+    learned = [n for n, chosen in zip(encoded["input_ids"], encoded["assistant_masks"], strict=True) if chosen]
+    assert tokenizer.decode(learned) == f"A mixture.{END}Of gases.{END}"
+
+
+def test_what_is_asked_about_the_tutor_needs_no_passages_and_is_never_refused() -> None:
+    about_itself = Example("Who are you?", "Sahpathi.", kind=SELF)
+    others = [Example(f"q{n}", "a", (f"p{n}",), chapter=n) for n in range(3)]
+    conversations = build([about_itself, *others], lambda _: ["never"], unanswerable=1.0)
+    assert conversations[0] == [*grounded("Who are you?", ()), Message(role="assistant", content="Sahpathi.")]
+    asked = [messages[-2]["content"] for messages in conversations]
+    assert len(asked) == 7
+    assert sum("Who are you?" in question for question in asked) == 1
+
+
+def test_the_template_reads_without_a_complaint() -> None:
+    found = scan(Path(__file__).parents[2] / "training" / "template.jsonl")
+    assert not found.bad
+    assert len(found.lines) == 5
+    assert any(line.example.earlier for line in found.lines)
+
+
+def test_the_pairs_about_the_tutor_itself_say_so_in_three_languages() -> None:
+    pairs = read(Path(__file__).parents[2] / "data" / "qa-self")
+    assert {pair.kind for pair in pairs} == {SELF}
+    assert {pair.split for pair in pairs} == {"train"}
+    assert {asked: sum(pair.asked == asked for pair in pairs) for asked in ("en", "hi", "hinglish")} == {
+        "en": 11,
+        "hi": 9,
+        "hinglish": 10,
+    }
+    assert all(is_devanagari(pair.answer) == (pair.asked == "hi") for pair in pairs)
+    assert [pair for pair in pairs if masked(pair, Counter()) != pair] == []

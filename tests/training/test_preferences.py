@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from training.errors import DatasetError
-from training.from_log import Reviewed, from_log
 from training.preferences import (
     Logged,
     Preference,
@@ -19,6 +18,8 @@ from training.preferences import (
     read_votes,
     with_passages,
 )
+from training.sameness import normalised
+from training.splits import side
 
 PASSAGES = ("Soil is the top layer of the earth.",)
 
@@ -82,8 +83,7 @@ def test_personal_data_is_masked_and_results_are_not() -> None:
 def test_the_split_is_that_of_the_reviewed_answers() -> None:
     questions = [f"What is thing {n}?" for n in range(60)]
     mine = [one.split for one in from_corrections([logged(question, correction="Good.") for question in questions])]
-    theirs = [one.split for one in from_log([Reviewed(question, (), "Good.", "s", "en") for question in questions])]
-    assert mine == theirs
+    assert mine == [side(normalised(question)) for question in questions]
     assert len(set(mine)) > 1
 
 

@@ -63,7 +63,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classifier")
     args = SafetyArguments(
-        folder, "tiny", folder, rank=4, alpha=8, epochs=30, batch=7, learning_rate=0.02, window=16, windows=3
+        folder, "tiny", rank=4, alpha=8, epochs=30, batch=7, learning_rate=0.02, window=16, windows=3
     )
     run = train(args, encoder, MESSAGES, read, on_progress=lambda _: None)
     assert run.losses[-1] < run.losses[0]
@@ -120,7 +120,7 @@ def test_weights_of_another_encoder_are_refused(trained: Path) -> None:
 
 def test_without_a_dev_split_nothing_is_trained(encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="dev"):
-        train(SafetyArguments(tmp_path, "tiny", tmp_path), encoder, [MESSAGES[0]], read)
+        train(SafetyArguments(tmp_path, "tiny"), encoder, [MESSAGES[0]], read)
 
 
 def test_a_bad_line_is_named(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_short_words_survive_their_slips() -> None:
 def test_a_malformed_wrapper_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "wrappers.tsv"
     path.write_text(f"en\tfor school: {HOLE}\n{line}\n", encoding="utf-8")
-    with pytest.raises(CorpusError, match="wrappers.tsv:2"):
+    with pytest.raises(CorpusError, match=r"wrappers\.tsv:2"):
         wrappers(path)
 
 
