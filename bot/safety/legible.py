@@ -6,7 +6,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from bot.folding import STOP
+from bot.folding import STOP, words
 
 GLOSSARY = Path(__file__).parents[2] / "data" / "glossary"
 # What every English sentence is made of, and the glossary has no Hindi for.
@@ -16,24 +16,25 @@ _SMALL = (
     "these they this to us want was we were what when where which who why will with without would write you your"
 )
 SMALL_WORDS = frozenset(_SMALL.split())
-_LATIN = re.compile(r"[a-z]{2,}")
+_LATIN, _DEVANAGARI = re.compile(r"[a-z]{2,}"), re.compile(r"[\u0900-\u097f]{2,}")
 _LONGEST_WORD, _LONGEST_RUN = 16, 400  # letters
 
 
 @cache
 def known() -> frozenset[str]:
-    """English words, and Hindi ones in Latin letters: those of the glossary, and small words of English.
+    """English words, and Hindi ones in both scripts, folded: those of the glossary, and small words of English.
 
     Raises OSError when the glossary is missing.
     """
-    tables = (path.read_text(encoding="utf-8").lower() for path in sorted(GLOSSARY.glob("*.tsv")))
-    return SMALL_WORDS.union(*map(_LATIN.findall, tables))
+    tables = [path.read_text(encoding="utf-8").lower() for path in sorted(GLOSSARY.glob("*.tsv"))]
+    hindi = words(" ".join(word for table in tables for word in _DEVANAGARI.findall(table)))
+    return SMALL_WORDS.union(hindi.split(), *map(_LATIN.findall, tables))
 
 
 def legibility(form: str) -> float:
     """The share of a folded text's letters that stand in known words, 0 to 1.
 
-    What is in another script than Latin counts as known: the disguises here are of Latin letters.
+    What is in another script than Latin and Devanagari counts as known: nobody here writes in it, and nothing is undone.
     """
     tokens = [token for token in form.split() if token != STOP and not token.isdecimal()]
     whole = sum(map(len, tokens))
@@ -41,7 +42,7 @@ def legibility(form: str) -> float:
 
 
 def _is_known(token: str) -> bool:
-    return len(token) > 1 and (not token.isascii() or token in known())
+    return len(token) > 1 and (token in known() or not (token.isascii() or _DEVANAGARI.search(token)))
 
 
 def segmented(run: str) -> str:

@@ -97,7 +97,8 @@ def _join_spaced_letters(text: str) -> str:
 
 
 def _is_one_letter(piece: str) -> bool:
-    return bool(piece) and sum(unicodedata.category(c)[0] != "M" for c in piece) == 1
+    """A letter with its vowel signs, or such a sign by itself."""
+    return bool(piece) and sum(unicodedata.category(c)[0] != "M" for c in piece) <= 1
 
 
 def _as_word(run: list[str]) -> list[str]:
