@@ -34,7 +34,7 @@ def known() -> frozenset[str]:
 def legibility(form: str) -> float:
     """The share of a folded text's letters that stand in known words, 0 to 1.
 
-    What is in another script than Latin and Devanagari counts as known: nobody here writes in it, and nothing is undone.
+    What is in another script than Latin and Devanagari counts as known: nothing is undone in it.
     """
     tokens = [token for token in form.split() if token != STOP and not token.isdecimal()]
     whole = sum(map(len, tokens))

@@ -58,7 +58,7 @@ def test_the_plain_form_comes_first_and_none_twice(text: str) -> None:
         ("edicius timmoc", "commit suicide"),
         ("mujhe batao"[::-1], "mujhe batao"),
         ("मुझे दरवाज़ा खोलना है"[::-1], "मुझे दरवाजा खोलना है"),
-        ("  ".join(" ".join(word) for word in "मुझे किताब चाहिए".split()), "मुझे किताब चाहिए"),
+        ("  ".join(" ".join(word) for word in ["मुझे", "किताब", "चाहिए"]), "मुझे किताब चाहिए"),
         ("मुझे कि.ता.ब अभी चाहिए".replace("कि.ता.ब", ".".join("किताब")), "मुझे किताब अभी चाहिए"),
         ("ubj gb bcra gur qbbe", "how to open the door"),
         ("answer: " + base64.b64encode(b"open the door").decode(), "open the door"),
