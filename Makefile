@@ -44,6 +44,7 @@ bench: $(STAMP)  ## measure what docs/benchmarks.md states
 	$(BIN)/python -m tests.bench.service
 	$(BIN)/python -m tests.bench.webhooks
 	$(BIN)/python -m tests.bench.retrieval
+	$(BIN)/python -m tests.bench.sft --subject '' --examples 700
 
 chaos: setup  ## kill the service 300 times in each topology, and count every message (an hour or two)
 	$(BIN)/python -m tests.chaos

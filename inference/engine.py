@@ -129,7 +129,7 @@ class Engine:
 
     def _encode(self, messages: Sequence[Message]) -> list[int]:
         turns = [Message(role=message["role"], content=self._clean(message["content"])) for message in messages]
-        encoded = self._apply_template(turns if self._system_role else _without_system(turns))
+        encoded = self._apply_template(turns if self._system_role else prompt.without_system(turns))
         return [int(token) for token in encoded["input_ids"]]
 
     def _apply_template(self, messages: Sequence[Message]) -> Any:
@@ -163,7 +163,7 @@ def _load_tokenizer(folder: Path) -> Any:
     except (OSError, ValueError) as error:
         raise ModelMissing.at(folder, f"the tokenizer there cannot be loaded ({error})") from error
     if tokenizer.chat_template is None:
-        tokenizer.chat_template = prompt.CHAT_TEMPLATE
+        tokenizer.chat_template = prompt.PLAIN_TEMPLATE
     return tokenizer
 
 
@@ -181,11 +181,3 @@ def _stop_tokens(tokenizer: Any, model_end: int | list[int] | None) -> dict[int,
 def _special_tokens(tokenizer: Any) -> list[str]:
     added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
     return sorted({*added, *tokenizer.all_special_tokens}, key=len, reverse=True)
-
-
-def _without_system(messages: Sequence[Message]) -> list[Message]:
-    """For templates that know no system role (Gemma 2): its words open the first question instead."""
-    system = "\n\n".join(message["content"] for message in messages if message["role"] == "system")
-    turns = [message for message in messages if message["role"] != "system"]
-    first = Message(role=turns[0]["role"], content=f"{system}\n\n{turns[0]['content']}") if system else turns[0]
-    return [first, *turns[1:]]

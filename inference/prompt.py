@@ -21,7 +21,7 @@ END = "<|im_end|>"
 SPECIAL_TOKENS = (END_OF_TEXT, START, END)
 
 # What ends an answer even when a model fails to write its end-of-turn token.
-STOP_MARKERS = (END, START, END_OF_TEXT, "\nQuestion:", "\nPassages:")
+STOP_MARKERS = (END, START, END_OF_TEXT, "\nQuestion:", "\nPassages:", "\n### Question:")
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -31,6 +31,17 @@ CHAT_TEMPLATE = (
     "{% else %}{{ message['content'] + '<|im_end|>' + '\n' }}{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+# For a base model that was never taught a chat format.
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] + '\n\n' }}"
+    "{% elif message['role'] == 'user' %}{{ '### Question:\n' + message['content'] + '\n\n' }}"
+    "{% else %}{{ '### Answer:\n' }}"
+    "{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}{{ '\n\n' }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '### Answer:\n' }}{% endif %}"
 )
 
 
@@ -71,3 +82,11 @@ def _defuse(text: str) -> str:
     for token in SPECIAL_TOKENS:
         text = text.replace(token, " ")
     return " ".join(text.split())
+
+
+def without_system(messages: Sequence[Message]) -> list[Message]:
+    """For templates that know no system role (Gemma 2): its words open the first question instead."""
+    system = "\n\n".join(message["content"] for message in messages if message["role"] == "system")
+    turns = [message for message in messages if message["role"] != "system"]
+    first = Message(role=turns[0]["role"], content=f"{system}\n\n{turns[0]['content']}") if system else turns[0]
+    return [first, *turns[1:]]

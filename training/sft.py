@@ -1,139 +1,251 @@
-"""Fine-tunes a LoRA adapter on question-answer pairs with TRL and PEFT, on prompts built exactly as at serving time."""
+"""Fine-tunes a LoRA adapter on question-answer pairs with TRL and PEFT, on prompts built exactly as at serving time.
+
+A run has a folder with its record (training.record) and its checkpoints. A run that was stopped, by whatever, goes on
+when it is started again with the same arguments and data, and ends with the same adapter as one that was not.
+"""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import logging
-import shutil
-import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from inference.adapters import GENERAL, AdapterCard, Shelf, adapter_id, model_sha256, write_card
+from inference.adapters import AdapterCard, model_sha256
+from inference.generation import Message
 from training.conversations import Retrieve, build
 from training.data import Example, dataset_sha256, of_split
-from training.errors import RecipeError, TrainingError
+from training.errors import TrainingError
+from training.judge import Judge
+from training.placing import place
 from training.progress import OnProgress, reporting
+from training.record import Finished, OnEvent, Record, Resumed, Started, now, read
+from training.runs import fingerprint, hardware, open_run, peak_memory
+from training.sft_arguments import SftArguments
+
+if TYPE_CHECKING:
+    from training.lora import Trainee
+    from training.lora_trainer import LoraTrainer
+    from training.sft_run import SftRun
+    from training.template import Encoded
+
+__all__ = ["SftArguments", "sft"]
 
 logger = logging.getLogger(__name__)
 
+_FEWEST = 2  # examples: of one alone nothing general can be learned
+
+Conversation = list[Message]
+
 
 @dataclass(frozen=True, slots=True)
-class SftArguments:
-    """One fine-tuning run. Raises RecipeError when the arguments contradict each other.
+class _Material:
+    """What a run learns from and is measured on."""
 
-    base:           folder of the base model
-    adapters:       the root folder that receives the adapter under its id
-    subject, language: what the adapter is for; "general" serves every subject that has none of its own
-    rank, alpha, dropout: of the LoRA matrices; their product is scaled by alpha / rank
-    rslora:         scale by alpha / sqrt(rank) instead (Kalajdzievski 2023): for high ranks
-    learning_rate, warmup, weight_decay, epochs, batch: AdamW; warm-up as a share of all steps, then a cosine to zero
-    unanswerable:   share of extra examples whose passages belong to another question; the answer is that line which
-                    says so
-    precision:      float32; bfloat16 (autocast); auto: bfloat16 where the processor or accelerator has it
-    device:         cpu, cuda or auto
-    threads:        processor threads; 0 leaves torch's own choice
-    """
-
-    base: Path
-    adapters: Path
-    subject: str = GENERAL
-    language: str = "en"
-    rank: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
-    rslora: bool = False
-    learning_rate: float = 1e-3
-    warmup: float = 0.05
-    weight_decay: float = 0.0
-    epochs: int = 6
-    batch: int = 8
-    unanswerable: float = 0.1
-    precision: str = "auto"
-    device: str = "auto"
-    seed: int = 7
-    threads: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.rank, self.alpha, self.epochs, self.batch, self.learning_rate) <= 0 or self.threads < 0:
-            raise RecipeError("rank, alpha, epochs, batch and learning_rate must be positive, threads 0 or more")
-        if not (0 <= self.dropout < 1 and 0 <= self.warmup < 1 and 0 <= self.unanswerable <= 1):
-            raise RecipeError("dropout and warmup must lie in 0..1 (1 excluded), unanswerable in 0..1")
-        if self.precision not in {"auto", "float32", "bfloat16"} or self.device not in {"auto", "cpu", "cuda"}:
-            raise RecipeError("precision must be auto, float32 or bfloat16; device must be auto, cpu or cuda")
-        try:
-            adapter_id(self.subject, "0" * 64)
-        except ValueError as error:
-            raise RecipeError(str(error)) from error
-
-    def recorded(self) -> dict[str, Any]:
-        """What the card keeps of them: everything but where this machine has its folders."""
-        return {name: value for name, value in asdict(self).items() if not isinstance(value, Path)}
+    learned: Sequence[Example]
+    train: Sequence[Conversation]
+    dev: Sequence[Conversation]
+    held_out: Sequence[Conversation]  # the test split; the dev split where there is none
 
 
 def sft(
-    args: SftArguments, examples: Sequence[Example], retrieve: Retrieve, on_progress: OnProgress | None = None
+    args: SftArguments,
+    examples: Sequence[Example],
+    retrieve: Retrieve,
+    on_progress: OnProgress | None = None,
+    on_event: OnEvent | None = None,
 ) -> AdapterCard:
     """Train an adapter on the train split; it appears under `args.adapters` complete or not at all.
 
-    Its card's scores are the loss on the held-out answers (test split, else dev) without and with the adapter, where
-    there are such. Examples for which nothing is retrieved are left out and counted in the log: the tutor would not ask
-    the model. Without `on_progress` a progress bar is drawn. Raises TrainingError.
+    The dev split (a share of the train split where there is none) chooses the best weights and ends the run when it no
+    longer gains. The card's scores, as far as there are such splits: dev_loss and dev_loss_base, held_out_loss and
+    held_out_loss_base (of the answers of the test split, else dev), best_step. Examples for which nothing is retrieved
+    are left out and counted in the log: the tutor would not ask the model. Without `on_progress` a progress bar is
+    drawn; `on_event` gets every event of the record. Raises TrainingError.
     """
+    material = _gather(args, examples, retrieve)
     from training.lora import Trainee
 
-    learned = of_split(examples, "train")
-    conversations = build(learned, retrieve, unanswerable=args.unanswerable, seed=args.seed)
-    if not conversations:
-        raise TrainingError("there is nothing to train on: no example of the train split has passages to answer from")
-    held_out = build(of_split(examples, "test") or of_split(examples, "dev"), retrieve)
     trainee = Trainee(args)
-    scores = {"held_out_loss_base": trainee.loss(held_out)} if held_out else {}
-    began = time.perf_counter()
-    with reporting("Fine-tuning", trainee.steps(len(conversations)), on_progress) as report:
-        trainee.train(conversations, report)
-    logger.info("trained on %d conversations in %.0f s", len(conversations), time.perf_counter() - began)
-    if held_out:
-        scores["held_out_loss"] = trainee.loss(held_out)
-    return _place(args, trainee, scores, learned)
+    train = _encoded(args, trainee, material.train)
+    dev = [trainee.encode(conversation) for conversation in material.dev]
+    mark = fingerprint(
+        args.recorded(),
+        model_sha256(args.base),
+        *([row for one in part for row in (one.ids, one.labels)] for part in (train, dev)),
+    )
+    with open_run(args.runs or args.adapters.parent / "runs", args.subject, mark, on_event) as record:
+        return _recorded(args, material, trainee, train, dev, mark, record, on_progress)
 
 
-def _place(args: SftArguments, trainee: Any, scores: dict[str, float], learned: Sequence[Example]) -> AdapterCard:
-    """Save, write the card, and move the finished folder into the root in one step."""
-    args.adapters.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=args.adapters, prefix=".unfinished-"))
+def _gather(args: SftArguments, examples: Sequence[Example], retrieve: Retrieve) -> _Material:
+    learned, dev = of_split(examples, "train"), of_split(examples, "dev")
+    if len(learned) == 1:
+        raise TrainingError(f"there is one example to train on; at least {_FEWEST} are needed, and 50 to gain much")
+    if not dev:
+        learned, dev = _split(learned, args.validation, args.seed)
+    train = build(learned, retrieve, unanswerable=args.unanswerable, seed=args.seed)
+    if not train:
+        raise TrainingError("there is nothing to train on: no example of the train split has passages to answer from")
+    held_out = of_split(examples, "test") or dev
+    few = random.Random(args.seed)
+    return _Material(
+        learned,
+        train,
+        build(_some(few, dev, args.measured), retrieve),
+        build(_some(few, held_out, args.measured), retrieve),
+    )
+
+
+def _split(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """Hold out a share, none where it does not come to one example."""
+    order = list(range(len(examples)))
+    random.Random(seed).shuffle(order)
+    held = set(order[: int(share * len(examples))])
+    return (
+        [example for index, example in enumerate(examples) if index not in held],
+        [example for index, example in enumerate(examples) if index in held],
+    )
+
+
+def _some(rng: random.Random, examples: Sequence[Example], most: int) -> Sequence[Example]:
+    return rng.sample(examples, most) if 0 < most < len(examples) else examples
+
+
+def _encoded(args: SftArguments, trainee: Trainee, conversations: Sequence[Conversation]) -> list[Encoded]:
+    if args.batching == "padded":  # the textbook cuts what is too long; the tutor gives the model fewer passages
+        return [trainee.template.encode(conversation).cut(trainee.length) for conversation in conversations]
+    return [trainee.encode(conversation) for conversation in conversations]
+
+
+def _recorded(
+    args: SftArguments,
+    material: _Material,
+    trainee: Trainee,
+    train: Sequence[Encoded],
+    dev: Sequence[Encoded],
+    mark: str,
+    record: Record,
+    on_progress: OnProgress | None,
+) -> AdapterCard:
+    """The run, with an end in its record whatever ends it but a kill."""
+    from training import lora_checkpoint
+    from training.lora_trainer import LoraTrainer
+    from training.sft_run import SftRun
+
+    before = read(record.folder)
+    run = SftRun(trainee, record, Judge(args.patience), dev, material.dev[: args.samples], before)
     try:
-        base_sha256 = model_sha256(args.base)
-        trainee.save(unfinished)
-        _neutralise(unfinished, f"sahpathi-base-{base_sha256[:12]}")
-        write_card(
-            unfinished,
-            subject=args.subject,
-            base_sha256=base_sha256,
-            dataset_sha256=dataset_sha256(learned),
-            recipe=args.recorded(),
-            scores=scores,
-            examples=len(learned),
-            language=args.language,
-        )
-        return Shelf(args.adapters).add(unfinished)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _neutralise(folder: Path, base: str) -> None:
-    """Leave the two files an adapter consists of, readable by all, with no path of this machine in them."""
-    folder.chmod(0o755)
-    for path in folder.iterdir():
-        if path.name not in {"adapter_config.json", "adapter_model.safetensors"}:
-            path.unlink()  # a README full of placeholders, and training_args.bin, which is a pickle
+        trainer = LoraTrainer(trainee, args, train, record.folder, run)
+        if before:
+            last = lora_checkpoint.last(record.folder)
+            record.write(Resumed(now(), lora_checkpoint.step(last) if last else 0))
         else:
-            path.chmod(0o644)
-    path = folder / "adapter_config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = base
-    config["target_modules"] = sorted(config["target_modules"])  # a set: its order would change the adapter's hash
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            record.write(_started(args, material, trainee, train, trainer.steps, mark))
+            _warn(args, material, run)
+        with reporting("Fine-tuning", trainer.steps, on_progress) as report:
+            run.start(trainer.steps, trainer.evaluated, report)
+            trainer.run()
+        card = _placed(args, material, trainee, trainer, run, record)
+    except KeyboardInterrupt:
+        why = f"stopped by Ctrl-C after step {run.last}; {_goes_on(record)}"
+        _end(record, run, trainee, "interrupted", why)
+        raise TrainingError(why) from None
+    except OSError as error:
+        why = f"{error.filename or record.folder}: {error.strerror or error}; make room there; {_goes_on(record)}"
+        _end(record, run, trainee, "failed", why)
+        raise TrainingError(why) from error
+    except TrainingError as error:
+        _end(record, run, trainee, "failed", str(error))
+        raise
+    lora_checkpoint.clear(record.folder)
+    return card
+
+
+def _warn(args: SftArguments, material: _Material, run: SftRun) -> None:
+    if not material.dev:
+        run.note("there is nothing to judge the run by: no dev split, and too few examples to hold some out")
+    if args.dora:
+        run.note("a DoRA adapter must be served merged, as `sahpathi` does; other servers may refuse it")
+
+
+def _placed(
+    args: SftArguments,
+    material: _Material,
+    trainee: Trainee,
+    trainer: LoraTrainer,
+    run: SftRun,
+    record: Record,
+) -> AdapterCard:
+    """Choose the best weights, measure them on what is held out, and put the adapter on the shelf."""
+    best_step = run.choose_best()
+    scores = _scores(material, trainee, run, best_step)
+    card = place(
+        args.adapters,
+        args.base,
+        trainee.save,
+        subject=args.subject,
+        language=args.language,
+        dataset_sha256=dataset_sha256(material.learned),
+        recipe={**args.recorded(), "run": record.folder.name},
+        scores=scores,
+        examples=len(material.learned),
+    )
+    early = run.last < trainer.steps
+    why = f"no better dev loss in {args.patience} evaluations" if early else "every epoch is done"
+    stopped = "early" if early else "complete"
+    _end(record, run, trainee, stopped, why, scores=scores, best_step=best_step, adapter=card.id)
+    logger.info("trained on %d conversations in %.0f s: %s", len(material.train), run.seconds, why)
+    return card
+
+
+def _scores(material: _Material, trainee: Trainee, run: SftRun, best_step: int) -> dict[str, float]:
+    scores = {"best_step": float(best_step)}
+    if run.base_loss is not None:
+        scores |= {"dev_loss_base": run.base_loss, "dev_loss": run.judge.best_loss}
+    if material.held_out:
+        with trainee.model.disable_adapter():
+            scores["held_out_loss_base"] = trainee.loss(material.held_out)
+        scores["held_out_loss"] = trainee.loss(material.held_out)
+    return scores
+
+
+def _end(record: Record, run: SftRun, trainee: Trainee, stopped: str, why: str, **more: Any) -> None:
+    ended = {"scores": {}, **more}
+    with contextlib.suppress(OSError):  # of a full disk: the error itself matters more than its place in the record
+        record.write(Finished(now(), run.seconds, peak_memory(trainee.device), stopped=stopped, why=why, **ended))
+
+
+def _goes_on(record: Record) -> str:
+    from training import lora_checkpoint
+
+    last = lora_checkpoint.last(record.folder)
+    return f"the same command goes on from step {lora_checkpoint.step(last) if last else 0}"
+
+
+def _started(
+    args: SftArguments, material: _Material, trainee: Trainee, train: Sequence[Encoded], steps: int, mark: str
+) -> Started:
+    learned = material.learned
+    data = {
+        "dataset_sha256": dataset_sha256(learned),
+        "examples": len(learned),
+        "conversations": len(material.train),
+        "tokens": sum(len(one.ids) for one in train),
+        "learned_tokens": sum(one.learned for one in train),
+        "longest": max(len(one.ids) for one in train),
+        "dev": len(material.dev),
+        "test": len(material.held_out),
+        "subjects": _counts(example.subject for example in learned),
+        "languages": _counts(example.language for example in learned),
+        "kinds": _counts(example.kind for example in learned),
+    }
+    machine = hardware(trainee.device, trainee.precision, trainee.attention)
+    return Started(now(), "sft", args.subject, args.recorded(), machine, data, steps, mark)
+
+
+def _counts(values: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(value or "none" for value in values))

@@ -15,19 +15,10 @@ from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from inference.generation import Message
+from inference.prompt import PLAIN_TEMPLATE, without_system
 from training.errors import TrainingError
 
 IGNORED = -100  # the label of a token that is not learned
-
-PLAIN_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'system' %}{{ message['content'] + '\n\n' }}"
-    "{% elif message['role'] == 'user' %}{{ '### Question:\n' + message['content'] + '\n\n' }}"
-    "{% else %}{{ '### Answer:\n' }}"
-    "{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}{{ '\n\n' }}{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '### Answer:\n' }}{% endif %}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +93,7 @@ class Template:
         return True
 
     def _turns(self, conversation: Sequence[Message]) -> list[Message]:
-        """As inference.engine: where a template knows no system role, its words open the first question instead."""
-        if self._system_role:
-            return list(conversation)
-        system = "\n\n".join(turn["content"] for turn in conversation if turn["role"] == "system")
-        turns = [turn for turn in conversation if turn["role"] != "system"]
-        opening = f"{system}\n\n{turns[0]['content']}" if system else turns[0]["content"]
-        return [Message(role=turns[0]["role"], content=opening), *turns[1:]]
+        return list(conversation) if self._system_role else without_system(conversation)
 
 
 def _common(prompt: Sequence[int], whole: Sequence[int]) -> int:

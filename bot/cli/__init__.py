@@ -11,10 +11,13 @@ from bot.cli import (
     adapters,
     chat,
     classifiers,
+    data,
     doctor,
     evaluate,
+    export,
     incidents,
     people,
+    runs,
     serve,
     simulate,
     textbooks,
@@ -35,9 +38,12 @@ app.command()(chat.chat)
 app.command()(simulate.simulate)
 app.command()(doctor.doctor)
 app.add_typer(textbooks.app, name="textbooks")
+app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
+app.add_typer(runs.app, name="runs")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(adapters.app, name="adapters")
+app.add_typer(export.app, name="export")
 app.add_typer(classifiers.app, name="classifiers")
 app.add_typer(people.app, name="users")
 app.add_typer(undelivered.app, name="undelivered")
