@@ -6,7 +6,7 @@ answers        one per answered message: text, route, sources, adapter, decoding
 outbox         the parts of each reply and where each stands with the provider
 incidents      what staff must look at: a child in distress, a buried message, a filter that failed
 users          teachers and operators who may sign in
-jobs           long work handed to the running service by the command line: index the books, and how far it is
+jobs           long work handed to the running service: index the books, train from the dashboard, and how far it is
 """
 
 from __future__ import annotations

@@ -26,6 +26,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as bot.cli does: before t
 settings.register_profile("thorough", max_examples=200, stateful_step_count=50, deadline=None, print_blob=True)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Files are handed out in our order: pytest-xdist would begin with those of the most tests, not the longest."""
+    config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What starts whole services goes first: a file of minutes at the end would leave the other core idle."""
     items.sort(key=lambda item: "end_to_end" not in item.path.parts)  # stable: the rest stays in its order

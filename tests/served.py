@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
 from bot.channels.page import PageChannel
 from bot.dashboard import routes as dashboard
+from bot.jobs import Jobs
 from bot.live import MemoryLive
 from bot.ports import Answer, Chapter, Inbound, Live, Route, Source, Turn
 from bot.store import Accepted, Store
+from bot.training_jobs import Training
 from bot.web import chat
 from bot.worker import Patience, Publish, Worker
+from inference.adapters import Shelf
 
 CHAPTERS = (
     Chapter("Science, Class 7", "Photosynthesis, How Plants Make Food", 7, "science"),
@@ -39,6 +44,12 @@ WRITTEN = Answer(
     adapter="science-1a2b3c4d5e6f",
 )
 SECRET = "a secret of this test"
+
+
+def no_training(store: Store) -> Training:
+    """Of a school that trains elsewhere, and has nothing on its shelves."""
+    home = Path(os.environ["SAHPATHI_HOME"])
+    return Training(Jobs(store), home, Shelf(home / "adapters"), alone=False)
 
 
 class HeardLive(MemoryLive):
@@ -99,6 +110,7 @@ class School:
     chapters: Sequence[Chapter] = CHAPTERS
     admitting: bool = True
     patience: float = 60.0
+    training: Training | None = None
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -121,7 +133,8 @@ class School:
                 patience=self.patience,
             )
         )
-        app.include_router(dashboard.routes(store=self.store, secret=SECRET, public_https=False))
+        training = self.training or no_training(self.store)
+        app.include_router(dashboard.routes(store=self.store, secret=SECRET, public_https=False, training=training))
         return app
 
     async def accept(self, inbound: Inbound) -> Accepted:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import pytest
 
@@ -67,7 +67,20 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes] | None = None, seconds: float = 60) -> None:
+class Process(Protocol):
+    """What the tests use of a subprocess.Popen."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int, /) -> None: ...
+    def kill(self) -> None: ...
+
+
+def wait_for(ready: Callable[[], bool], process: Process | None = None, seconds: float = 60) -> None:
     """Poll until ready; fails at once when the process behind it has ended."""
     deadline = time.monotonic() + seconds
     while not ready():
@@ -143,9 +156,7 @@ class PostgresServer(Server):
         self._data.mkdir()
         if self._as:
             shutil.chown(self._data, "nobody")
-            for parent in (folder, *folder.parents):  # pytest's folders are closed to everybody else
-                if parent.owner() == "root" and not parent.stat().st_mode & 0o1:
-                    parent.chmod(parent.stat().st_mode | 0o11)
+            self._open_parents()
         initdb = [_postgres("initdb"), "-D", str(self._data), "-U", "sahpathi", "-A", "trust", "--no-sync"]
         subprocess.run([*self._as, *initdb], check=True, stdout=subprocess.DEVNULL, cwd="/")
         flags = ["-D", str(self._data), "-p", str(port), "-h", "127.0.0.1", "-k", ""]
@@ -157,12 +168,20 @@ class PostgresServer(Server):
         return f"postgresql://sahpathi@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
+        if self._as:
+            self._open_parents()
         super().start()
         wait_for(
             lambda: (
                 subprocess.run([_postgres("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]).returncode == 0
             )
         )
+
+    def _open_parents(self) -> None:
+        """Pytest's folders are closed to everybody else, and a second run of tests closes the outer one again."""
+        for parent in self._data.parents:
+            if parent.owner() == "root" and not parent.stat().st_mode & 0o1:
+                parent.chmod(parent.stat().st_mode | 0o11)
 
 
 def _postgres(name: str) -> str:

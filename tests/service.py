@@ -7,17 +7,67 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, ClassVar, Protocol
 
 import httpx
 
-from tests.servers import free_port, wait_for
+from tests.servers import Process, free_port, wait_for
 
 SAHPATHI = Path(sys.executable).with_name("sahpathi")
 TEXTBOOKS = Path(__file__).parents[1] / "data" / "textbooks"
 STARTUP_SECONDS = 120
+
+
+class Starter(Protocol):
+    """How a process of `sahpathi` comes into being."""
+
+    def __call__(
+        self,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        stdin: IO[bytes],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+    ) -> Process: ...
+
+
+def installed(
+    arguments: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    stdin: IO[bytes],
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+) -> Process:
+    """By the installed command, as an operator starts it."""
+    return subprocess.Popen([str(SAHPATHI), *arguments], env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
+
+
+def run(
+    *arguments: str, env: Mapping[str, str], cwd: Path, start: Starter, typed: str = "", timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end. `typed`: its standard input. Raises TimeoutExpired."""
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        stdin.write(typed.encode())
+        stdin.seek(0)
+        process = start(arguments, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
+        try:
+            status = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        said = []
+        for stream in (stdout, stderr):
+            stream.seek(0)
+            said.append(stream.read().decode())
+    return subprocess.CompletedProcess(arguments, status, *said)
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:
@@ -32,22 +82,28 @@ SHELVES = ("class-7/science", "class-8/science")
 
 
 def take_books(folder: Path, shelves: Sequence[str] = SHELVES) -> None:
-    """Put some of the shipped textbooks beside a home folder within `folder`."""
+    """Put some of the shipped textbooks beside a home folder within `folder`: folders of them, or single chapters."""
     for shelf in shelves:
-        shutil.copytree(TEXTBOOKS / shelf, folder / "books" / shelf, dirs_exist_ok=True)
+        place = folder / "books" / shelf
+        if (TEXTBOOKS / shelf).is_dir():
+            shutil.copytree(TEXTBOOKS / shelf, place, dirs_exist_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(TEXTBOOKS / shelf, place)
 
 
-def indexed_home(folder: Path, shelves: Sequence[str] = SHELVES) -> Path:
+def indexed_home(folder: Path, shelves: Sequence[str] = SHELVES, start: Starter = installed) -> Path:
     """A home folder within `folder`, with some of the shipped textbooks beside it and indexed."""
     home = folder / "home"
     take_books(folder, shelves)
-    command = [str(SAHPATHI), "textbooks", "reindex"]
-    subprocess.run(command, env=environment(home), cwd=folder, check=True, capture_output=True)
+    run("textbooks", "reindex", env=environment(home), cwd=folder, start=start, timeout=600).check_returncode()
     return home
 
 
 class Service:
     """`sahpathi serve` or `sahpathi worker` as a process that can be killed and started again on the same home."""
+
+    starter: ClassVar[Starter] = staticmethod(installed)
 
     def __init__(self, home: Path, command: str = "serve", *, name: str = "", **settings: str) -> None:
         """`name` tells the logs of several processes of one home apart."""
@@ -55,9 +111,9 @@ class Service:
         self.url = f"http://127.0.0.1:{self.port}"
         self.name = name or command
         self.log = home.parent / f"{home.name}-{self.name}.log"
-        self._command = [str(SAHPATHI), command]
+        self._command = command
         self._environment = environment(home, SAHPATHI_PORT=str(self.port), **settings)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._folder = home.parent
 
     def start(self) -> Service:
@@ -70,14 +126,14 @@ class Service:
 
     def launch(self) -> None:
         """Start the process without waiting for it."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, env=self._environment, cwd=self._folder, stdout=log, stderr=subprocess.STDOUT
+        with self.log.open("ab") as log, Path(os.devnull).open("rb") as nothing:
+            self._process = self.starter(
+                [self._command], env=self._environment, cwd=self._folder, stdin=nothing, stdout=log, stderr=log
             )
 
     def ready(self) -> bool:
         """Whether it serves."""
-        if self._command[-1] == "worker":
+        if self._command == "worker":
             return "worker is ready" in self.log.read_text(encoding="utf-8")
         try:
             return httpx.get(f"{self.url}/readyz", trust_env=False, timeout=2).status_code == 200

@@ -3,7 +3,8 @@
 TrainingError
 ├── DatasetError      lines of a training file that cannot be read, each named by file and line number
 ├── RecipeError       arguments that contradict each other, or a recipe file with an unknown or malformed key
-└── CorpusError       there is no text to train on where the arguments say
+├── CorpusError       there is no text to train on where the arguments say
+└── ExportError       a model cannot be written in a format, or what was written does not answer as it does
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ class RecipeError(TrainingError):
 
 class CorpusError(TrainingError):
     """There is no text to train on at the given place."""
+
+
+class ExportError(TrainingError):
+    """The model cannot be written in this format or to this place, or what was written does not answer as it does."""
 
 
 @dataclass(frozen=True, slots=True)

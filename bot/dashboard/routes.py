@@ -1,4 +1,4 @@
-"""Where teachers review the logged answers, look after incidents, and see what did not arrive: /dashboard."""
+"""Where teachers review the logged answers and look after incidents, and operators train from them: /dashboard."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from fastapi import APIRouter, Request, Response
 from bot.dashboard.auth import PATH, Sessions
 from bot.dashboard.incidents import IncidentPages
 from bot.dashboard.staff import StaffPages
+from bot.dashboard.training import TrainingPages
 from bot.dashboard.undelivered import UndeliveredPages
 from bot.dashboard.visits import Visits
 from bot.pages import Assets
 from bot.store import Store
+from bot.training_jobs import Training
 
 
-def routes(*, store: Store, secret: str, public_https: bool) -> APIRouter:
+def routes(*, store: Store, secret: str, public_https: bool, training: Training) -> APIRouter:
     """Routes under /dashboard. `secret` signs cookies and forms; `public_https` keeps the cookie to https."""
     router = APIRouter(prefix=PATH)
     assets = Assets(Path(__file__).parent / "static", f"{PATH}/static")
@@ -24,6 +26,7 @@ def routes(*, store: Store, secret: str, public_https: bool) -> APIRouter:
     _add_answers(router, pages, visits)
     _add_undelivered(router, UndeliveredPages(store, visits), visits)
     _add_incidents(router, IncidentPages(store, visits), visits)
+    _add_training(router, TrainingPages(training, visits), visits)
 
     @router.get("/static/{name}")
     async def static(request: Request, name: str) -> Response:
@@ -96,3 +99,25 @@ def _add_incidents(router: APIRouter, pages: IncidentPages, visits: Visits) -> N
     @router.post("/incidents/{number}/close")
     async def close(request: Request, number: str) -> Response:
         return await visits.guarded(pages.close(request, number))
+
+
+def _add_training(router: APIRouter, pages: TrainingPages, visits: Visits) -> None:
+    @router.get("/training")
+    async def training(request: Request) -> Response:
+        return await visits.guarded(pages.overview(request))
+
+    @router.post("/training/build")
+    async def build(request: Request) -> Response:
+        return await visits.guarded(pages.build(request))
+
+    @router.post("/training/train")
+    async def train(request: Request) -> Response:
+        return await visits.guarded(pages.train(request))
+
+    @router.post("/training/stop")
+    async def stop(request: Request) -> Response:
+        return await visits.guarded(pages.stop(request))
+
+    @router.get("/training/runs/{name}/report")
+    async def report(request: Request, name: str) -> Response:
+        return await visits.guarded(pages.report(request, name))

@@ -39,6 +39,7 @@ LANGUAGES = {"en": "English", "hi": "Hindi", "hinglish": "Hinglish"}
 RATINGS = {1: "👍 helpful", -1: "👎 not helpful", 0: "not rated"}
 UNDELIVERED = "/dashboard/undelivered"
 INCIDENTS = "/dashboard/incidents"
+TRAINING = "/dashboard/training"
 TILES = (  # what `Store.counts` and `given_up_counts` count -> in words, whether somebody should act, and where
     ("inbox.answered", "answered", False, ""),
     ("inbox.waiting", "waiting", False, ""),

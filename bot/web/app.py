@@ -37,6 +37,11 @@ def create_app(services: Services) -> FastAPI:
     )
     https = settings.public_url is not None and settings.public_url.scheme == "https"
     app.include_router(
-        dashboard.routes(store=services.store, secret=services.derived_secret("dashboard"), public_https=https)
+        dashboard.routes(
+            store=services.store,
+            secret=services.derived_secret("dashboard"),
+            public_https=https,
+            training=services.training,
+        )
     )
     return app

@@ -11,7 +11,19 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.service import indexed_home
+from tests.prefork import forked
+from tests.service import Service, indexed_home
+
+# What the tests ask about, and a chapter that says the same in another language. Every test has all of it indexed, some
+# of them again and again.
+CHAPTERS = (
+    "class-7/science/01-photosynthesis.md",
+    "class-7/science/02-acids-bases-salts.md",
+    "class-7/science/51-prakash-sanshleshan-hi.md",
+    "class-8/science/01-cell.md",
+    "class-8/science/02-force-and-pressure.md",
+    "class-8/science/03-sound.md",
+)
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +36,15 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "indexed"
     with FileLock(f"{folder}.lock"):
         if not (folder / "done").exists():
-            indexed_home(folder)
+            indexed_home(folder, CHAPTERS, forked)
             (folder / "done").touch()
     return folder / "home"
+
+
+@pytest.fixture(autouse=True)
+def _started_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services are forked."""
+    monkeypatch.setattr(Service, "starter", staticmethod(forked))
 
 
 @pytest.fixture

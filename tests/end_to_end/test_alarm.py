@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,8 +12,9 @@ import pytest
 
 from tests.bot.simulator.driver import Driver, driven, eventually
 from tests.mailbox import HOST, MailServer
+from tests.prefork import forked
 from tests.servers import free_port
-from tests.service import SAHPATHI, Service, environment
+from tests.service import Service, environment, run
 
 STUDENT = "+919876543210"
 MESSAGE = "papa roz raat ko belt se maarte hai, mujhe ghar se bhaag jana hai"
@@ -52,10 +52,9 @@ def test_a_childs_message_brings_help_numbers_and_an_adult(home: Path, providers
     assert len(answered) == 1
     assert all(number in answered[0] for number in ("1098", "112"))
 
-    listed = subprocess.run(
-        [str(SAHPATHI), "incidents", "list", "--json"],
-        env=environment(home, **settings), check=True, capture_output=True, text=True,
-    )  # fmt: skip
+    own = environment(home, **settings)
+    listed = run("incidents", "list", "--json", env=own, cwd=home.parent, start=forked)
+    assert listed.returncode == 0, listed.stderr
     (incident,) = json.loads(listed.stdout)
     assert (incident["state"], incident["alerts"]) == ("open", 1)
     assert service.stop() == 0

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chaos.storm import storm
 
-KILLS = 3
+KILLS, EVERY = 6, 2
 DISASTERS = {"embedded": set(), "scaled": {"Redis flushed", "Redis restarted", "PostgreSQL restarted"}}
 
 
@@ -18,7 +18,7 @@ DISASTERS = {"embedded": set(), "scaled": {"Redis flushed", "Redis restarted", "
 def test_kills_and_upset_servers_lose_and_double_nothing(indexed: Path, tmp_path: Path, topology: str) -> None:
     shutil.copytree(indexed.parent / "books", tmp_path / "books")
     shutil.copytree(indexed, tmp_path / "home")
-    outcome = storm(topology, tmp_path, kills=KILLS, each=2, seed=1, every=1, model=False, say=print)
+    outcome = storm(topology, tmp_path, kills=KILLS, each=2, seed=1, every=EVERY, model=False, say=print)
     assert outcome.faulty == []
     assert outcome.kills.total() >= KILLS
     assert outcome.account.answers == outcome.account.messages > 6  # more than the first words of everybody

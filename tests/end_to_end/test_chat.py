@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-from tests.service import SAHPATHI, environment
+from tests.prefork import forked
+from tests.service import environment, run
 
 TYPED = """\
 /help
@@ -24,16 +24,8 @@ never read
 
 
 def test_the_console_answers_and_keeps_its_habits(home: Path) -> None:
-    result = subprocess.run(
-        [str(SAHPATHI), "chat"],
-        input=TYPED,
-        env=environment(home, COLUMNS="200"),
-        cwd=home.parent,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    wide = environment(home, COLUMNS="200")
+    result = run("chat", env=wide, cwd=home.parent, start=forked, typed=TYPED, timeout=180)
     assert result.returncode == 0, result.stderr
     said = result.stdout
     assert "/compare QUESTION" in said

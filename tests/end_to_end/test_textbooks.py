@@ -7,7 +7,8 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.service import SAHPATHI, Service, environment
+from tests.prefork import forked
+from tests.service import Service, environment, run
 
 BOOK = """<html><head><title>The Metals Book</title></head><body><h1>Chapter 3: Metals</h1>
 <p>Gallium is a metal that melts at about 30 degrees Celsius, so gallium melts in a warm hand. Mercury is a metal that
@@ -17,10 +18,7 @@ QUESTION = "What is gallium?"
 
 
 def textbooks(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(SAHPATHI), "textbooks", *arguments],
-        env=environment(home), cwd=home.parent, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    return run("textbooks", *arguments, env=environment(home), cwd=home.parent, start=forked)
 
 
 def test_a_book_is_added_to_a_running_service_and_taken_away_again(

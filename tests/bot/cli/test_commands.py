@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-SAHPATHI = Path(sys.executable).with_name("sahpathi")
+from tests.prefork import forked
+from tests.service import Starter, installed, run
+
 CHAPTER = """---
 title: Science, Class 7
 chapter: 1
@@ -33,18 +35,16 @@ Leaves make food for the plant with the help of sunlight. The green colour of le
 
 def sahpathi(folder: Path, *arguments: str, typed: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command in `folder`, with its home there."""
+    return started(forked, folder, *arguments, typed=typed, **settings)
+
+
+def started(
+    start: Starter, folder: Path, *arguments: str, typed: str = "", **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """The same by another way of starting it."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SAHPATHI_")}
     own = {"SAHPATHI_HOME": str(folder / "home"), "COLUMNS": "200"}
-    return subprocess.run(
-        [str(SAHPATHI), *arguments],
-        input=typed,
-        env=clean | own | settings,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return run(*arguments, env=clean | own | settings, cwd=folder, start=start, typed=typed)
 
 
 def refused(result: subprocess.CompletedProcess[str]) -> str:
@@ -55,7 +55,7 @@ def refused(result: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_help_names_every_command_without_loading_a_model(tmp_path: Path) -> None:
-    result = sahpathi(tmp_path, "--help")
+    result = started(installed, tmp_path, "--help")
     assert result.returncode == 0
     for command in ("serve", "worker", "chat", "doctor", "textbooks", "train", "evaluate", "adapters", "users"):
         assert re.search(rf"^│ {command}\b", result.stdout, re.MULTILINE)
@@ -65,12 +65,35 @@ def test_help_names_every_command_without_loading_a_model(tmp_path: Path) -> Non
     assert loaded.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "typed", "status"),
+    [
+        (("doctor", "--json"), "", 0),
+        (("textbooks", "list"), "", 1),
+        (("users", "add", "asha"), "short\n", 2),
+    ],
+)
+def test_a_forked_process_does_what_the_installed_command_does(
+    tmp_path: Path, arguments: tuple[str, ...], typed: str, status: int
+) -> None:
+    """Which lets the other tests fork."""
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "torn.md").write_text(CHAPTER.replace("class: 7", "class: seven"), encoding="utf-8")
+
+    def done(start: Starter) -> tuple[int, str, str]:
+        result = started(start, tmp_path, *arguments, typed=typed, SAHPATHI_TEXTBOOKS="books")
+        return result.returncode, result.stdout, result.stderr
+
+    assert done(forked) == done(installed)
+    assert done(forked)[0] == status
+
+
 def test_a_port_in_use_is_said_before_anything_slow_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        assert port in refused(sahpathi(tmp_path, "serve", "--port", port))
+        assert port in refused(started(installed, tmp_path, "serve", "--port", port))
     assert not (tmp_path / "home").exists()
 
 
@@ -152,7 +175,7 @@ def test_doctor_says_what_is_off_and_how_to_switch_it_on(tmp_path: Path) -> None
 
 
 def test_promoting_an_unknown_adapter_is_refused(tmp_path: Path) -> None:
-    assert "adapters list" in refused(sahpathi(tmp_path, "adapters", "promote", "general-000000000000"))
+    assert "adapters list" in refused(sahpathi(tmp_path, "adapters", "promote", "general-000000000000", "--by", "Asha"))
 
 
 def test_what_was_not_delivered_is_listed_and_retried_by_name(tmp_path: Path) -> None:

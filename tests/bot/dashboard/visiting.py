@@ -11,16 +11,18 @@ from fastapi import FastAPI
 from bot.dashboard.auth import COOKIE
 from bot.dashboard.routes import routes
 from bot.store import Store
-from tests.served import SECRET
+from bot.training_jobs import Training
+from tests.served import SECRET, no_training
 
 NAME, PASSWORD = "meera", "rain on a tin roof"
 HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)  # quick, for many sign-ins
 ORIGIN = "http://school"
 
 
-def service(store: Store, *, https: bool = False) -> FastAPI:
+def service(store: Store, *, https: bool = False, training: Training | None = None) -> FastAPI:
     app = FastAPI()
-    app.include_router(routes(store=store, secret=SECRET, public_https=https))
+    training = training or no_training(store)
+    app.include_router(routes(store=store, secret=SECRET, public_https=https, training=training))
     return app
 
 

@@ -1,0 +1,1 @@
+"""What was trained, in the formats that other programs run: merged safetensors, GGUF, ONNX, an Ollama folder."""
