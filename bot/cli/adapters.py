@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -34,19 +34,18 @@ def list_adapters(json: Json = False) -> None:
         rows = []
         for card in found.list():
             current = found.current(card.subject)
-            scores = ", ".join(f"{name} {value:.2f}" for name, value in card.scores.items())
             rows.append(
                 {
                     "current": "*" if current is not None and current.id == card.id else canaries.get(card.id, ""),
                     "id": card.id,
                     "subject": card.subject,
                     "examples": card.examples,
-                    "created": card.created,
+                    "created": card.created if json else card.created[:10],
                     "gate": _gate_said(found, card.id),
-                    "scores": card.scores if json else scores,
+                    "scores": card.scores if json else _in_short(card.scores),
                 }
             )
-    headings = ("", "Adapter", "Subject", "Examples", "Made", "Gate", "Scores")
+    headings = ("", "Adapter", "Subject", "Examples", "Made", "Gate", "Key facts (base)")
     keys = ("current", "id", "subject", "examples", "created", "gate", "scores")
     columns = dict(zip(keys, headings, strict=True))
     show(rows, columns, as_json=json, empty="There is no adapter yet: sahpathi train sft")
@@ -199,6 +198,14 @@ def opened() -> Iterator[tuple[Settings, Shelf]]:
     settings = load_settings()
     with training():
         yield settings, shelf(settings)
+
+
+def _in_short(scores: Mapping[str, float]) -> str:
+    """The one that matters most, beside the base model's; `adapters show` has them all."""
+    if "key_facts" not in scores:
+        return ""
+    base = scores.get("base_key_facts")
+    return f"{scores['key_facts']:.2f}" + (f" ({base:.2f})" if base is not None else "")
 
 
 def _newest(found: Shelf, subject: str, current: str) -> str:

@@ -57,10 +57,12 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, as_js
         out.print(empty)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in columns.values():
-        table.add_column(heading)
-    for row in rows:
-        table.add_row(*("" if row.get(key) is None else str(row[key]) for key in columns))
+    cells = [["" if row.get(key) is None else str(row[key]) for key in columns] for row in rows]
+    for heading, column in zip(columns.values(), zip(*cells, strict=True), strict=True):
+        # On a narrow screen prose gives way: an id that is cut short cannot be typed into the next command.
+        table.add_column(heading, no_wrap=not any(" " in cell for cell in column))
+    for row in cells:
+        table.add_row(*row)
     out.print(table)
 
 
