@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import create_engine, func, select
@@ -81,9 +82,7 @@ class Storm:
         """Kill the process if its time has come; choose the time once it is ready."""
         doomed = self._doomed.get(process)
         if process.ended:
-            log = process.log.read_text(encoding="utf-8")[-2000:]
-            self.deaths.append(f"{process.name} ended by itself:\n{log}")
-            self._revive(process)
+            self._start_again(process)
         elif process not in self._served and process.ready():
             self._served.add(process)
             self._doomed.setdefault(process, self._moment())
@@ -94,6 +93,12 @@ class Storm:
             if self.kills.total() % 10 == 0:
                 said, given = len(self.crowd.said), len(self.crowd.deliveries)
                 self.say(f"{self.kills.total()} kills, {said} messages, {given} deliveries")
+
+    def _start_again(self, process: Service) -> None:
+        """As a service manager would: what cannot start while PostgreSQL is away ends, and says why."""
+        log = process.log.read_text(encoding="utf-8")[-2000:]
+        self.deaths.append(f"{process.name} ended by itself:\n{log}")
+        self._revive(process)
 
     def _revive(self, process: Service) -> None:
         process.launch()
@@ -114,9 +119,14 @@ class Storm:
     def calm(self) -> None:
         """Let everything run until nothing waits any more. Raises AssertionError when it never ends."""
         for process in self.school.processes:
-            _until(lambda p=process: "" if p.ready() else f"{p.name} is not ready")  # type: ignore[misc]  # bound here
+            _until(partial(self._not_ready, process))
         _until(lambda: _unsettled(self.school.sql_url, len(self.crowd.said)))
         self.crowd.look()
+
+    def _not_ready(self, process: Service) -> str:
+        if process.ended:
+            self._start_again(process)
+        return "" if process.ready() else f"{process.name} is not ready"
 
 
 def storm(
