@@ -28,7 +28,7 @@ from typing import Any
 
 from inference import history
 from inference.errors import AdapterRefused, ModelMissing
-from inference.files import Stamp, sha256_of, stamp, write_json
+from inference.files import Stamp, locked, sha256_of, stamp, write_json
 from inference.history import Deed
 
 logger = logging.getLogger(__name__)
@@ -228,7 +228,7 @@ class Shelf:
         """
         self.verify(card, card.base_sha256)
         root = self.roots[0]
-        with history.locked(root):
+        with locked(root):
             before = self._read_current(root).get(card.subject, "")
             if before != card.id:
                 # Written down before it is done: no promotion can be in force that nobody answers for.
@@ -244,7 +244,7 @@ class Shelf:
         A canary of the subject ends with it. Raises AdapterRefused when nothing was promoted here.
         """
         root = self.roots[0]
-        with history.locked(root):
+        with locked(root):
             promoted = self._read_current(root)
             taken = promoted.get(subject)
             if taken is None:
@@ -280,7 +280,7 @@ class Shelf:
             raise ValueError(f"a canary takes a share of the conversations between 0 and 1, such as 0.1, not {share:g}")
         self.verify(card, card.base_sha256)
         root, at = self.roots[0], history.now()
-        with history.locked(root):
+        with locked(root):
             history.add(root, Deed(history.CANARY, card.id, at, by, reason, gate, card.subject, share=share))
             began = {"id": card.id, "share": share, "at": at, "by": by}
             write_json(root / CANARIES, {**self._read(root / CANARIES), card.subject: began})
@@ -290,7 +290,7 @@ class Shelf:
         ended = self.canaries().get(subject)
         if ended is None:
             raise AdapterRefused(f"there is no canary for {subject}")
-        with history.locked(self.roots[0]):
+        with locked(self.roots[0]):
             self._end_canary(subject, by)
         return ended
 
@@ -299,7 +299,7 @@ class Shelf:
         folder, root = self.folder(adapter), self.roots[0]
         if folder.parent != root:
             raise AdapterRefused(f"{adapter} is shipped; only adapters made here can be removed")
-        with history.locked(root):
+        with locked(root):
             if adapter in self._read_current(root).values():
                 raise AdapterRefused(f"{adapter} is in use; promote another one or roll back first")
             if any(adapter == canary.id for canary in self.canaries().values()):

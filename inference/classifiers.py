@@ -18,7 +18,7 @@ from typing import Any
 
 from inference import history
 from inference.errors import ModerationRefused
-from inference.files import Stamp, sha256_of, stamp, write_json
+from inference.files import Stamp, locked, sha256_of, stamp, write_json
 from inference.history import Deed
 from inference.moderation import CARD as MODEL_CARD
 from inference.moderation import WEIGHTS
@@ -135,7 +135,7 @@ class ClassifierShelf:
         """Let it screen from the next message on, in every process of this home. Raises ModerationRefused."""
         self.folder(classifier)
         now = history.now()
-        with history.locked(self.root):
+        with locked(self.root):
             held = self.history()
             gate = "" if classifier == SHIPPED else "passed" if self.find(classifier).passed else "failed"
             history.add(self.root, Deed(history.PROMOTED, classifier, now, by, reason, gate, before=self.current))
@@ -144,7 +144,7 @@ class ClassifierShelf:
 
     def rollback(self) -> str:
         """Take back the last promotion: the id of what screens now. Raises ModerationRefused when there is none."""
-        with history.locked(self.root):
+        with locked(self.root):
             held = self.history()
             if not held:
                 raise ModerationRefused("there is nothing to take back: the shipped classifier is in use")

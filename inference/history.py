@@ -5,12 +5,9 @@ What is in use now stands in `current.json` beside it; this file is how it came 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,15 +73,3 @@ def read(root: Path) -> list[Deed]:
         except (ValueError, TypeError, AttributeError):
             logger.warning("%s:%d cannot be read", path, number)
     return deeds
-
-
-@contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """One writer at a time, among all processes; the kernel frees the lock of one that dies."""
-    root.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

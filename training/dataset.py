@@ -8,21 +8,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from inference.files import write_json
+from inference.files import flush, locked, write_json
 from training.curate import Contradiction, questions_of
 from training.data import CARD, SPLIT_FILES, Example, as_row, files_sha256, is_dataset, of_split, read
 from training.errors import TrainingError
@@ -99,7 +97,7 @@ def write(root: Path, place: Place, made: Made, *, ledger: Path | None = None) -
     """
     root.mkdir(parents=True, exist_ok=True)
     ledger = ledger or root / LEDGER
-    with _alone(ledger.parent):
+    with locked(ledger.parent):  # one build at a time decides where questions stand
         recorded = read_ledger(ledger)
         examples = sorted(place(recorded), key=lambda example: (key(example), example.answer))
         if not examples:
@@ -119,7 +117,7 @@ def write(root: Path, place: Place, made: Made, *, ledger: Path | None = None) -
                 path.chmod(0o444)
             unfinished.chmod(0o755)
             unfinished.replace(target)
-            _flush(root)
+            flush(root)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return card, target
@@ -264,27 +262,6 @@ _COUNTED = ("split", "subject", "language", "asked", "kind")
 
 def _latest(root: Path) -> str:
     return next((card.id for card in cards(root)), "")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One build at a time decides where questions stand; the kernel frees the lock of one that was killed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _flush(folder: Path) -> None:
-    """Let a rename in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _spread(lengths: Sequence[int]) -> tuple[int, int, int]:

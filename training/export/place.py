@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from inference.files import flush
 from training.errors import ExportError
 
 
@@ -29,7 +29,7 @@ def placed(output: Path) -> Iterator[Path]:
         yield beside
         _settle(beside)
         beside.replace(output)
-        _sync(output.parent)
+        flush(output.parent)
     except (OSError, SafetensorError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise ExportError(f"{output} cannot be written ({why}); free some space or name another --output") from error
@@ -47,13 +47,5 @@ def _settle(folder: Path) -> None:
     folder.chmod(0o755)  # mkdtemp gives 0700
     for path in folder.iterdir():
         path.chmod(0o644)
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        flush(path)
+    flush(folder)
