@@ -8,7 +8,7 @@ from typing import Protocol
 
 from bot.folding import clean
 from bot.ports import Action
-from bot.safety.normalise import meant, views
+from bot.safety.normalise import forms, meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class Reading:
 
     @classmethod
     def of(cls, text: str, earlier: Sequence[str] = ()) -> Reading:
-        return cls(clean(text), views(text), meant(text), tuple(earlier))
+        found = forms(text)
+        return cls(clean(text), tuple(found), meant(found), tuple(earlier))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import codecs
 import html
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 from bot.folding import clean, letters, split, words
@@ -38,27 +38,28 @@ _LONGEST_WORD = 14  # letters: a longer one, once joined, is a sentence spaced o
 
 def views(text: str) -> tuple[str, ...]:
     """Every distinct form to be screened, the plain one first."""
-    return tuple(_forms(text))
+    return tuple(forms(text))
 
 
-def meant(text: str) -> tuple[str, ...]:
-    """The forms that are what the writer of a disguised text meant, the most legible first; () for other texts."""
-    forms = _forms(text)
-    plain = next(iter(forms))
-    legible = {form: legibility(form) for form in forms if form != plain}
+def forms(text: str) -> dict[str, bool]:
+    """Every distinct form to be screened, the plain one first, and whether it had to be decoded."""
+    found: dict[str, bool] = {}
+    _collect(text, found, _DEPTH)
+    return found
+
+
+def meant(found: Mapping[str, bool]) -> tuple[str, ...]:
+    """Of what `forms` found, that which the writer of a disguised text meant, the most legible first; else ()."""
+    plain, *others = found
+    if not others:
+        return ()
+    legible = {form: legibility(form) for form in others}
     more = legibility(plain) + _MORE_LEGIBLE
-    found = [form for form, share in legible.items() if share >= (_LEGIBLE if forms[form] else more)]
-    return tuple(sorted(found, key=legible.__getitem__, reverse=True))
+    chosen = [form for form, share in legible.items() if share >= (_LEGIBLE if found[form] else more)]
+    return tuple(sorted(chosen, key=legible.__getitem__, reverse=True))
 
 
-def _forms(text: str) -> dict[str, bool]:
-    """Every form, and whether it had to be decoded."""
-    forms: dict[str, bool] = {}
-    _collect(text, forms, _DEPTH)
-    return forms
-
-
-def _collect(text: str, forms: dict[str, bool], depth: int) -> None:
+def _collect(text: str, found: dict[str, bool], depth: int) -> None:
     folded = letters(text)
     plain = split(folded)
     decoded = depth < _DEPTH
@@ -66,10 +67,10 @@ def _collect(text: str, forms: dict[str, bool], depth: int) -> None:
     candidates = [folded, joined, _REPEATED.sub(r"\1", folded), _REPEATED.sub(r"\1\1", folded)]
     candidates += [_leet(form, table) for table in (_LEET, _LEET_L) for form in (folded, joined)]
     for candidate in candidates:
-        forms.setdefault(split(candidate), decoded)
+        found.setdefault(split(candidate), decoded)
     if depth:
         for hidden in _hidden(text, plain):
-            _collect(hidden, forms, depth - 1)
+            _collect(hidden, found, depth - 1)
 
 
 def _leet(text: str, table: dict[int, int]) -> str:
