@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -87,10 +88,11 @@ def trained(
 
     shelf = Shelf(arguments.adapters)
     with bench(settings, arguments.base, shelf, examples) as (engine, retrieve, check):
+        began = time.time()
         try:
             card = run(arguments, examples, retrieve, on_progress, on_event)
         finally:
-            _report(arguments)
+            _report(arguments, began)
         if of_split(examples, "test", "dev"):
             return score(card, engine, shelf, examples, retrieve, check)
     errors.print("[yellow]No example is held out, so the adapter has no scores.[/yellow]")
@@ -106,14 +108,18 @@ def _examples(settings: Settings, names: Sequence[str]) -> list[Example]:
     return examples
 
 
-def _report(arguments: SftArguments) -> None:
-    """Of the newest run. What goes wrong in drawing it must not cost the adapter."""
+def _report(arguments: SftArguments, began: float) -> None:
+    """Of the run that was written to since then: a new one or one that went on, or none where it never came to one.
+
+    What goes wrong in drawing it must not cost the adapter.
+    """
+    from training.record import RECORD
     from training.report import write
 
     root = arguments.runs or arguments.adapters.parent / "runs"
-    newest = max((folder for folder in root.glob("*-*") if folder.is_dir()), default=None)
-    if newest is not None:
-        try:
-            write(newest)
-        except Exception:
-            logger.exception("the report of %s could not be drawn", newest.name)
+    for record in root.glob(f"*/{RECORD}"):
+        if record.stat().st_mtime >= began:
+            try:
+                write(record.parent)
+            except Exception:
+                logger.exception("the report of %s could not be drawn", record.parent.name)
