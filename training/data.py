@@ -22,7 +22,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from inference.files import sha256_of
 from training.errors import BadLine, DatasetError
@@ -162,7 +162,17 @@ def dataset_sha256(examples: Iterable[Example]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def of_split(examples: Iterable[Example], *splits: str) -> list[Example]:
+class Split(Protocol):
+    """What stands on a side: an example, a preference, a problem."""
+
+    @property
+    def split(self) -> str: ...
+
+
+S = TypeVar("S", bound=Split)
+
+
+def of_split(examples: Iterable[S], *splits: str) -> list[S]:
     """The examples of the named splits, in order."""
     return [example for example in examples if example.split in splits]
 

@@ -21,6 +21,7 @@ from inference.adapters import AdapterCard, Shelf
 from inference.generation import Message
 from inference.prompt import grounded
 from training.conversations import Retrieve
+from training.data import of_split
 from training.errors import RecipeError, TrainingError
 from training.placing import place
 from training.policy_arguments import PolicyArguments
@@ -73,10 +74,10 @@ def dpo(
     from training.policy import Policy
 
     usable = with_passages(preferences, retrieve)
-    learned = [one for one in usable if one.split == "train"]
+    learned = of_split(usable, "train")
     if not learned:
         raise TrainingError("there is nothing to learn from: no preference of the train split has passages")
-    held_out = [one for one in usable if one.split == "test"] or [one for one in usable if one.split == "dev"]
+    held_out = of_split(usable, "test") or of_split(usable, "dev")
     policy = Policy(args, args.start_folder(shelf or Shelf(args.adapters)))
     before = margins(policy, held_out)
     began = time.perf_counter()

@@ -18,7 +18,7 @@ from inference.adapters import AdapterCard, Shelf
 from inference.generation import Message
 from inference.prompt import grounded
 from training.conversations import Retrieve
-from training.data import Example, dataset_sha256
+from training.data import Example, dataset_sha256, of_split
 from training.errors import RecipeError, TrainingError
 from training.placing import place
 from training.policy_arguments import PolicyArguments
@@ -61,6 +61,10 @@ class Problem:
     result: str
     passages: tuple[str, ...]
 
+    @property
+    def split(self) -> str:
+        return self.example.split
+
 
 def grpo(
     args: GrpoArguments,
@@ -78,15 +82,13 @@ def grpo(
     from training.policy import Policy
 
     found = problems(examples, retrieve)
-    learned = [one for one in found if one.example.split == "train"]
+    learned = of_split(found, "train")
     if len(learned) < args.batch:
         raise TrainingError(
             f"{len(learned)} questions of the train split have a result that can be checked, and a step needs "
             f'{args.batch}: add examples of the kind "{NUMERICAL}" with their result as a fact, or make batch smaller'
         )
-    held_out = [one for one in found if one.example.split == "test"] or [
-        one for one in found if one.example.split == "dev"
-    ]
+    held_out = of_split(found, "test") or of_split(found, "dev")
     policy = Policy(args, args.start_folder(shelf or Shelf(args.adapters)))
     before = _share_right(args, policy, held_out)
     began = time.perf_counter()

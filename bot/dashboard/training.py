@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from fastapi import Request, Response
@@ -40,10 +40,6 @@ NOT_FOR_TEACHERS = "An operator of this school starts training. The person who r
 BUSY = "Something is at work already. Wait until it has ended, or stop it."
 
 _SUBJECT = re.compile(r"[a-z][a-z0-9_]*(?:-[a-z0-9_]+)*")
-
-
-class NotAnOperator(Exception):
-    """Teachers look, operators press."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +136,9 @@ def promotion(adapter: str, name: str) -> str:
     return f"sahpathi adapters promote {adapter} --by {shlex.quote(name)}"
 
 
+Act = Callable[[Visitor, dict[str, str]], Awaitable[Response]]
+
+
 class TrainingPages:
     """The page, its forms, and the reports of runs. Every method returns a finished response."""
 
@@ -152,23 +151,17 @@ class TrainingPages:
 
     async def build(self, request: Request) -> Response:
         """Have a dataset built."""
-        try:
-            visitor, form = await self._operator(request)
-        except NotAnOperator:
-            return self._not_an_operator()
-        if self._training.obstacle is not None:
-            return await self._page(visitor, status=409)
+        return await self._pressed(request, self._build, starts=True)
+
+    async def _build(self, visitor: Visitor, form: dict[str, str]) -> Response:
         job_id = await self._training.build(shipped="shipped" in form)
         return await self._begun(visitor, job_id, "a dataset")
 
     async def train(self, request: Request) -> Response:
         """Have an adapter trained, or go on with a run that was stopped."""
-        try:
-            visitor, form = await self._operator(request)
-        except NotAnOperator:
-            return self._not_an_operator()
-        if self._training.obstacle is not None:
-            return await self._page(visitor, status=409)
+        return await self._pressed(request, self._train, starts=True)
+
+    async def _train(self, visitor: Visitor, form: dict[str, str]) -> Response:
         datasets = await asyncio.to_thread(self._training.runs.datasets)
         dataset, subject = form.get("dataset", ""), form.get("subject", "")
         if dataset not in {one.id for one in datasets} or subject not in subjects(datasets):
@@ -177,10 +170,9 @@ class TrainingPages:
 
     async def stop(self, request: Request) -> Response:
         """Stop what runs; a run goes on when it is started again."""
-        try:
-            visitor, form = await self._operator(request)
-        except NotAnOperator:
-            return self._not_an_operator()
+        return await self._pressed(request, self._stop, starts=False)
+
+    async def _stop(self, visitor: Visitor, form: dict[str, str]) -> Response:
         number = form.get("job", "")
         if not (number.isascii() and number.isdigit() and len(number) < 18) or not await self._training.stop(
             int(number)
@@ -201,12 +193,15 @@ class TrainingPages:
         headers = dict(PRIVATE) | {"Content-Security-Policy": REPORT_POLICY}
         return compressible(request, body, "text/html", headers)
 
-    async def _operator(self, request: Request) -> tuple[Visitor, dict[str, str]]:
-        """Who pressed, and their form. Raises NotAnOperator, and what `Visits` raises."""
+    async def _pressed(self, request: Request, act: Act, *, starts: bool) -> Response:
+        """What an operator's press of a button does; what starts something needs this process to be able to."""
         visitor = await self._visits.visitor(request)
         if visitor.user.role != OPERATOR:
-            raise NotAnOperator
-        return visitor, dict(await self._visits.form(request))
+            return self._not_an_operator()
+        form = dict(await self._visits.form(request))
+        if starts and self._training.obstacle is not None:
+            return await self._page(visitor, status=409)
+        return await act(visitor, form)
 
     def _not_an_operator(self) -> Response:
         return self._visits.refused(403, "For operators only", NOT_FOR_TEACHERS)
