@@ -270,29 +270,9 @@ async def _open_channels(services: Services, stack: AsyncExitStack) -> None:
 
 async def _open_tutor(services: Services, stack: AsyncExitStack, say: Callable[[str], None]) -> None:
     settings = services.settings
-    say("Opening the textbooks and the model ...")
-    try:
-        async with asyncio.TaskGroup() as group:  # both take seconds, and on different cores
-            starting = group.create_task(_start_engine(settings, stack))
-            library = services.library = await stack.enter_async_context(opened_library(settings))
-    except* SetupError as errors:
-        raise errors.exceptions[0] from None
-    services.engine = starting.result()
-    commands = Commands(services.replies, await services.books.chapters())
-    services.handlers = services.books.jobs(library, commands.shelve)
-    services.tutor = Tutor(
-        safety=await stack.enter_async_context(opened_safety(settings)),
-        retriever=library,
-        grounder=library,
-        generator=TranslatedGenerator(services.engine) if services.engine is not None else None,
-        replies=services.replies,
-        everyday=Everyday().match,
-        commands=commands,
-        prompt=grounded,
-        decoding=Decoding(**settings.decoding.model_dump()),
-        passages=settings.retrieval.passages,
-        longest_question=settings.limits.question_characters,
-    )
+    opened = await stack.enter_async_context(opened_tutor(settings, services.books, services.replies, say))
+    services.library, services.engine, services.tutor = opened.library, opened.engine, opened.tutor
+    services.handlers = services.books.jobs(opened.library, opened.commands.shelve)
     channels: dict[str, Channel] = {name: PageChannel(name) for name in ("web", "console")}
     channels |= {channel.name: channel for channel in services.messengers}
     worker = settings.worker
@@ -350,6 +330,47 @@ async def opened_store(settings: Settings) -> AsyncIterator[Store]:
             await store.close()
     finally:
         await engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A tutor that can answer, and what it answers with. `engine` is None where generation is switched off."""
+
+    tutor: Tutor
+    library: Library
+    engine: EngineProcess | None
+    commands: Commands
+
+
+@asynccontextmanager
+async def opened_tutor(
+    settings: Settings, books: Books, replies: Replies, say: Callable[[str], None]
+) -> AsyncIterator[Opened]:
+    """The tutor alone, without database or channels. Raises SetupError when a part of it is missing."""
+    async with AsyncExitStack() as stack:
+        say("Opening the textbooks and the model ...")
+        try:
+            async with asyncio.TaskGroup() as group:  # both take seconds, and on different cores
+                starting = group.create_task(_start_engine(settings, stack))
+                library = await stack.enter_async_context(opened_library(settings))
+        except* SetupError as errors:
+            raise errors.exceptions[0] from None
+        engine = starting.result()
+        commands = Commands(replies, await books.chapters())
+        tutor = Tutor(
+            safety=await stack.enter_async_context(opened_safety(settings)),
+            retriever=library,
+            grounder=library,
+            generator=TranslatedGenerator(engine) if engine is not None else None,
+            replies=replies,
+            everyday=Everyday().match,
+            commands=commands,
+            prompt=grounded,
+            decoding=Decoding(**settings.decoding.model_dump()),
+            passages=settings.retrieval.passages,
+            longest_question=settings.limits.question_characters,
+        )
+        yield Opened(tutor, library, engine, commands)
 
 
 @asynccontextmanager

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json as encoding
-import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bot.cli.common import Json, errors, load_settings, out, progress, rounded, show
-from bot.cli.workbench import training
+from bot.cli.common import Json, load_settings, out, progress, rounded, show
+from bot.cli.workbench import training, tutor_apart
 from bot.settings import PROJECT
 
 if TYPE_CHECKING:
@@ -100,30 +98,19 @@ def fairness(json: Json = False) -> None:
 
 
 async def _fairness(settings: Settings) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    from bot.compose import running
     from bot.ports import Answer, Kind, Turn
     from training.evals.fairness import audit, compare, contested, pairs
 
     folder = PROJECT / "data" / "safety"
-    with tempfile.TemporaryDirectory(prefix="sahpathi-") as home:
-        apart = settings.model_copy(
-            update={"home": Path(home), "chroma_url": None, "database_url": None, "redis_url": None}
-        )
-        silent = apart.model_copy(
-            update={name: type(getattr(apart, name))() for name in ("telegram", "twilio", "cloud")}
-        )
-        async with running(silent, say=errors.print) as services:
-            tutor = services.tutor
-            assert tutor is not None  # noqa: S101  this role has one
-            tutor.decoding = replace(tutor.decoding, temperature=0.0)  # or chance would be taken for prejudice
+    async with tutor_apart(settings) as tutor:  # greedy, or chance would be taken for prejudice
 
-            async def ask(text: str) -> Answer:
-                return await tutor.answer(Turn("0", Kind.TEXT, text))
+        async def ask(text: str) -> Answer:
+            return await tutor.answer(Turn("0", Kind.TEXT, text))
 
-            with progress("Asking pairs") as bar:
-                compared = await compare(pairs(folder / "fairness.jsonl"), ask, bar)
-            with progress("Asking history") as bar:
-                return compared, await audit(contested(folder / "history-audit.jsonl"), ask, bar)
+        with progress("Asking pairs") as bar:
+            compared = await compare(pairs(folder / "fairness.jsonl"), ask, bar)
+        with progress("Asking history") as bar:
+            return compared, await audit(contested(folder / "history-audit.jsonl"), ask, bar)
 
 
 async def _judged(

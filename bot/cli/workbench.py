@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from bot.cli.common import log_to_stderr
+from bot.cli.common import errors, log_to_stderr
 from bot.errors import SetupError
 
 if TYPE_CHECKING:
     from bot.settings import Settings
+    from bot.tutor import Tutor
     from inference.adapters import Shelf
     from inference.engine import Engine
     from training.data import Example
@@ -70,6 +73,13 @@ def section(arguments: T | None, recipe: str, name: str) -> T:
     return arguments
 
 
+def spread(examples: Sequence[T], most: int) -> list[T]:
+    """At most so many (0: all), spread evenly over them: always the same ones."""
+    if not 0 < most < len(examples):
+        return list(examples)
+    return [examples[place * len(examples) // most] for place in range(most)]
+
+
 @contextmanager
 def bench(
     settings: Settings, base: Path, shelf: Shelf, examples: Sequence[Example]
@@ -85,6 +95,25 @@ def bench(
     engine = Engine(base, shelf, threads=settings.model.threads)
     check = by_grounding(Grounding(Embedder(settings.retrieval.embedding_model)))
     yield engine, lambda question: passages.get(question, []), check
+
+
+@asynccontextmanager
+async def tutor_apart(settings: Settings) -> AsyncIterator[Tutor]:
+    """The tutor as it is served, with an index of its own: the service may be using the other one.
+
+    It decodes greedily, so that a second run says the same.
+    """
+    from bot.books import Books
+    from bot.compose import opened_tutor, shelves
+    from bot.replies import Replies
+    from bot.settings import PROJECT
+
+    with tempfile.TemporaryDirectory(prefix="sahpathi-") as home:
+        apart = settings.model_copy(update={"home": Path(home), "chroma_url": None})
+        replies = Replies.load(PROJECT / "data" / "locales", settings.helplines.model_dump())
+        async with opened_tutor(apart, Books(partial(shelves, settings)), replies, errors.print) as opened:
+            opened.tutor.decoding = replace(opened.tutor.decoding, temperature=0.0)
+            yield opened.tutor
 
 
 async def retrieved(settings: Settings, questions: Sequence[str]) -> dict[str, list[str]]:
