@@ -24,6 +24,7 @@ from bot.alarm.contacts import MAIL, TELEGRAM
 from bot.alarm.mail import Mailer
 from bot.alarm.seen import Adults
 from bot.books import Books
+from bot.calculating.calculator import Calculator
 from bot.channels.page import PageChannel
 from bot.errors import GenerationError, IndexBusy, IndexMismatch, SahpathiError, SettingsError, SetupError
 from bot.folding import words
@@ -364,6 +365,7 @@ async def opened_tutor(
             generator=TranslatedGenerator(engine) if engine is not None else None,
             replies=replies,
             everyday=Everyday().match,
+            calculate=Calculator().answer,
             commands=commands,
             prompt=grounded,
             decoding=Decoding(**settings.decoding.model_dump()),

@@ -1,4 +1,4 @@
-"""One turn, readable from top to bottom: safety -> commands -> everyday -> retrieve -> write -> check -> answer.
+"""One turn, readable from top to bottom: safety, commands, everyday, sums, retrieve, write, check, answer.
 
 What a student sees is fixed text, a sentence that a passage supports, or a sentence of the book itself. Generated text
 is checked sentence by sentence while it is written; a sentence is shown only once it has passed (decision 0004).
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from bot.calculating.working import Calculated
 from bot.errors import GenerationError
 from bot.language import detect
 from bot.ports import (
@@ -89,7 +90,8 @@ class Tutor:
     """Answers one turn. Holds no state of its own between turns but `decoding`, which the console may change.
 
     `prompt` builds the model's messages from question and passages (inference.prompt.grounded); `everyday` recognises a
-    greeting or an off-topic request and names route and reply; `commands` runs slash commands and asks for consent.
+    greeting or an off-topic request and names route and reply; `calculate` works out what is a computation and nothing
+    else (bot.calculating), given the message and a language; `commands` runs slash commands and asks for consent.
     """
 
     safety: Safety
@@ -98,6 +100,7 @@ class Tutor:
     generator: Generator | None  # None: always quote
     replies: Replies
     everyday: Callable[[str], tuple[Route, str] | None]
+    calculate: Callable[[str, str], Calculated | None]
     commands: Commands
     prompt: Callable[[str, Sequence[str]], list[Message]]
     decoding: Decoding
@@ -124,6 +127,10 @@ class Tutor:
         if (met := self.everyday(question)) is not None:
             route, key = met
             return self._fixed(key, route, language, watch)
+        with watch.stage("calculate"):
+            computed = self.calculate(turn.text, language)  # with its line breaks: they part two equations
+        if computed is not None:
+            return await self._computed(computed, language, watch)
         if not any(character.isalnum() for character in question):
             return self._fixed("rephrase", Route.SMALLTALK, language, watch)
         with watch.stage("retrieve"):
@@ -155,6 +162,14 @@ class Tutor:
     def say(self, key: str, turn: Turn) -> str:
         """A fixed reply in the language of the turn."""
         return self.replies.say(key, turn.profile.language or detect(turn.text))
+
+    async def _computed(self, computed: Calculated, language: str, watch: Watch) -> Answer:
+        if computed.repeats:
+            with watch.stage("screen"):
+                verdict = await screened(self.safety.screen_answer, computed.text)
+            if verdict.action is not Action.ALLOW:
+                return self._fixed("rephrase", Route.REFUSED, language, watch, verdict=verdict)
+        return Answer(computed.text, Route.CALCULATED, language, timings=watch.timings())
 
     async def _from_book(
         self, question: str, turn: Turn, found: Retrieval, language: str, watch: Watch, publish: Publish

@@ -1,9 +1,8 @@
 """The reward of GRPO: whether the result that an answer ends with is the right one, which SymPy decides.
 
-What the model wrote is read by a strict parser of school arithmetic and algebra, never by eval or SymPy's own parser
-(which is eval): numbers (1,50,000, 2.5, Devanagari digits, ½, the mixed number 2 1/2), + - * / ^ and their printed
-forms, brackets, %, √, π and single letters. Length, number of tokens, depth, exponents and the size of every number are
-bounded before SymPy sees them, so that no answer costs more than milliseconds. Anything else is no result.
+What the model wrote is read by the strict parser of bot/calculating/expression.py, never by eval or SymPy's own parser
+(which is eval). Exponents and the size of every number are bounded before SymPy sees them, so that no answer costs more
+than milliseconds. Anything else is no result.
 
 A result must be worked out: "12 × 5" is no answer to what 12 × 5 is. Where the right one is a number, so must be the
 answer's, a fraction in lowest terms; other expressions may hold no more numbers and letters than the right one.
@@ -13,43 +12,41 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import sympy
 
-LONGEST = 200  # characters of an expression
-MOST = 64  # tokens of it
-DEEPEST = 16  # brackets, roots and exponents within each other
+from bot.calculating.expression import (
+    SUPERSCRIPTS,
+    TOKEN,
+    VULGAR,
+    Group,
+    Letter,
+    Negative,
+    Node,
+    Number,
+    Percent,
+    Power,
+    Product,
+    Root,
+    Sum,
+    Token,
+    Unreadable,
+    plain,
+    tokens,
+    tree,
+    value,
+)
+
+__all__ = ["Unreadable", "last_expression", "parse", "reward", "right"]
+
 LARGEST = 2048  # bits of any number that can come out
 HIGHEST = 12  # exponent
 ROUNDED = 2  # decimal places that a rounded result must have at least
 
-_PRINTED = str.maketrans({**dict(zip("०१२३४५६७८९", "0123456789", strict=True)), **dict.fromkeys("−–", "-")})
-_PRINTED |= str.maketrans({"×": "*", "·": "*", "⋅": "*", "÷": "/", "⁄": "/"})
-_SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_VULGAR = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
-_PER_CENT = re.compile(r"\s*(?:\bper\s?cent\b|प्रतिशत)", re.IGNORECASE)
-_TOKEN = re.compile(
-    r"(?P<number>\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d+)?(?![\d])|\d+(?:\.\d+)?)"
-    rf"|(?P<vulgar>[{_VULGAR}])|(?P<power>⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)"
-    r"|(?P<letter>π|[A-Za-z](?![A-Za-z]))|(?P<sign>\*\*|[-+*/^()%√])"
-)
 _POINTS = (sympy.Rational(17, 7), sympy.Rational(-23, 11), sympy.Rational(41, 13))  # where expressions are compared
-
-
-class Unreadable(ValueError):
-    """Not an expression of the kind that is read here, or one that is too large."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    glued: bool  # no space before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,30 +85,25 @@ def last_expression(text: str, letters: Collection[str] = ()) -> str | None:
     Every other word ends a stretch, a unit too, and so does "=": of "P = 220 × 0.5 = 110 W" it is 110.
     """
     found = None
-    for stretch in _stretches(_plain(text), letters):
+    for stretch in _stretches(plain(text), letters):
         trimmed = _trimmed(stretch)
-        if re.search(rf"[\dπ{_VULGAR}]", trimmed) or any(letter in trimmed for letter in letters):
+        if re.search(rf"[\dπ{VULGAR}]", trimmed) or any(letter in trimmed for letter in letters):
             found = trimmed
     return found
 
 
 def parse(text: str) -> Any:
     """The SymPy expression that a text is, all of it. Raises Unreadable."""
-    parser = _Parser(_tokens(text))
-    value = parser.whole().value
-    if value.has(sympy.zoo, sympy.nan, sympy.oo, sympy.I):
+    found = _sized(tree(text)).value
+    if found.has(sympy.zoo, sympy.nan, sympy.oo, sympy.I):
         raise Unreadable("no real number")
-    return value
-
-
-def _plain(text: str) -> str:
-    return _PER_CENT.sub("%", text.translate(_PRINTED))
+    return found
 
 
 def _stretches(text: str, letters: Collection[str]) -> Iterator[str]:
     start = at = 0
     while at < len(text):
-        token = _TOKEN.match(text, at)
+        token = TOKEN.match(text, at)
         after_word = at > 0 and text[at - 1].isalpha() and text[at - 1] != "π"
         if token and token["letter"]:
             fits = token["letter"] == "π" or (token["letter"] in letters and not after_word)
@@ -130,7 +122,7 @@ def _stretches(text: str, letters: Collection[str]) -> Iterator[str]:
 def _trimmed(stretch: str) -> str:
     """Without signs that belong to the sentence around it."""
     stretch = re.sub(r"[-+*/^(√\s]+$", "", stretch)
-    stretch = re.sub(r"^(?:[*/^)%+\s]|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻])+", "", stretch)
+    stretch = re.sub(rf"^(?:[*/^)%+\s]|[{SUPERSCRIPTS}])+", "", stretch)
     opened, closed = stretch.count("("), stretch.count(")")
     if opened > closed:
         stretch = re.sub(rf"^(?:\(\s*){{1,{opened - closed}}}", "", stretch)
@@ -139,145 +131,60 @@ def _trimmed(stretch: str) -> str:
     return stretch.strip()
 
 
-def _tokens(text: str) -> list[_Token]:
-    if len(text) > LONGEST:
-        raise Unreadable(f"longer than {LONGEST} characters")
-    text = _plain(text).strip()
-    tokens: list[_Token] = []
-    at = 0
-    while at < len(text):
-        space = len(text[at:]) - len(text[at:].lstrip())
-        match = _TOKEN.match(text, at + space)
-        if match is None or match.lastgroup is None:
-            raise Unreadable(f"{text[at + space :][:10]!r} is not understood")
-        tokens.append(_Token(match.lastgroup, match.group(), space == 0))
-        at = match.end()
-    if not 0 < len(tokens) <= MOST:
-        raise Unreadable(f"not between 1 and {MOST} numbers and signs")
-    return tokens
-
-
-class _Parser:
-    """Recursive descent: sum > product > signed > power > atom. Each step bounds what it makes."""
-
-    def __init__(self, tokens: list[_Token]) -> None:
-        self._tokens = tokens
-        self._at = 0
-        self._depth = 0
-
-    def whole(self) -> _Sized:
-        made = self._sum()
-        if self._at < len(self._tokens):
-            raise Unreadable(f"{self._tokens[self._at].text!r} is not understood there")
-        return made
-
-    def _sum(self) -> _Sized:
-        made = self._product()
-        while (sign := self._take("+", "-")) is not None:
-            other = self._product()
-            made = _bounded(
-                made.value + other.value if sign == "+" else made.value - other.value, made.bits + other.bits
-            )
-        return made
-
-    def _product(self) -> _Sized:
-        made = self._signed()
-        while True:
-            sign = self._take("*", "/")
-            if sign is None and not self._follows_glued():
-                return made
-            other = self._signed()
-            made = _bounded(
-                made.value / _divisor(other.value) if sign == "/" else made.value * other.value, made.bits + other.bits
-            )
-
-    def _signed(self) -> _Sized:
-        self._deeper()
-        sign = self._take("-", "+")
-        made = self._power() if sign is None else self._signed()
-        self._depth -= 1
-        return _Sized(-made.value, made.bits) if sign == "-" else made
-
-    def _power(self) -> _Sized:
-        made = self._atom()
-        if self._kind() == "power":
-            return _raised(made, sympy.Integer(int(self._next().text.translate(_SUPERSCRIPT))))
-        if self._take("^", "**") is not None:
-            return _raised(made, self._signed().value)
-        if self._take("%") is not None:
+def _sized(node: Node) -> _Sized:
+    """The tree in SymPy; each step bounds what it makes."""
+    match node:
+        case Number():
+            over, under = node.value.numerator, node.value.denominator
+            return _bounded(sympy.Rational(over, under), over.bit_length() + under.bit_length())
+        case Letter():
+            return _Sized(sympy.pi if node.name == "π" else sympy.Symbol(node.name), 1)
+        case Negative():
+            made = _sized(node.of)
+            return _Sized(-made.value, made.bits)
+        case Percent():
+            made = _sized(node.of)
             return _bounded(made.value / 100, made.bits + 7)
-        return made
-
-    def _atom(self) -> _Sized:
-        kind = self._kind()
-        if kind in {"number", "vulgar"}:
-            return self._number()
-        if kind == "letter":
-            letter = self._next().text
-            return _Sized(sympy.pi if letter == "π" else sympy.Symbol(letter), 1)
-        sign = self._take("(", "√")
-        if sign is None:
-            raise Unreadable("a number is missing")
-        self._deeper()
-        made = _root(self._atom()) if sign == "√" else self._sum()
-        self._depth -= 1
-        if sign == "(" and self._take(")") is None:
-            raise Unreadable("a bracket is not closed")
-        return made
-
-    def _number(self) -> _Sized:
-        """A number, or a mixed one: 3⅖, or 2 1/2 with the space that tells it from 21/2."""
-        value = _value(self._next().text)
-        kinds = [token.kind if token.kind != "sign" else token.text for token in self._tokens[self._at :][:3]]
-        if kinds[:1] == ["vulgar"]:
-            value += _value(self._next().text)
-        elif kinds == ["number", "/", "number"] and not self._tokens[self._at].glued and value.denominator == 1:
-            over, _, under = self._next(), self._next(), self._next()
-            value += _value(over.text) / _divisor(_value(under.text))
-        return _bounded(
-            sympy.Rational(value.numerator, value.denominator),
-            value.numerator.bit_length() + value.denominator.bit_length(),
-        )
-
-    def _follows_glued(self) -> bool:
-        """Whether a factor follows without a sign or a space: the x of 2x, the bracket of 3(x + 1)."""
-        if self._at >= len(self._tokens):
-            return False
-        token = self._tokens[self._at]
-        return token.glued and (token.kind == "letter" or token.text in {"(", "√"})
-
-    def _kind(self) -> str:
-        return self._tokens[self._at].kind if self._at < len(self._tokens) else ""
-
-    def _next(self) -> _Token:
-        self._at += 1
-        return self._tokens[self._at - 1]
-
-    def _take(self, *signs: str) -> str | None:
-        if self._kind() == "sign" and self._tokens[self._at].text in signs:
-            return self._next().text
-        return None
-
-    def _deeper(self) -> None:
-        self._depth += 1
-        if self._depth > DEEPEST:
-            raise Unreadable("too many brackets within each other")
+        case Power():
+            return _raised(_sized(node.base), _sized(node.exponent).value)
+        case Root():
+            return _root(_sized(node.of))
+        case Group():
+            return _sized(node.of)
+        case Sum():
+            return _joined(node.terms)
+        case Product():
+            return _joined(node.factors)
 
 
-def _value(text: str) -> Fraction:
-    return Fraction(unicodedata.normalize("NFKC", text).replace("⁄", "/").replace(",", ""))
+def _joined(parts: Sequence[tuple[str, Node]]) -> _Sized:
+    """A sum or a product, from left to right."""
+    made = _sized(parts[0][1])
+    for sign, part in parts[1:]:
+        other = _sized(part)
+        match sign:
+            case "+":
+                joined = made.value + other.value
+            case "-":
+                joined = made.value - other.value
+            case "/":
+                joined = made.value / _divisor(other.value)
+            case _:
+                joined = made.value * other.value
+        made = _bounded(joined, made.bits + other.bits)
+    return made
 
 
-def _bounded(value: Any, bits: int) -> _Sized:
+def _bounded(made: Any, bits: int) -> _Sized:
     if bits > LARGEST:
         raise Unreadable("the numbers become too large")
-    return _Sized(value, bits)
+    return _Sized(made, bits)
 
 
-def _divisor(value: Any) -> Any:
-    if value == 0:
+def _divisor(by: Any) -> Any:
+    if by == 0:
         raise Unreadable("divided by zero")
-    return value
+    return by
 
 
 def _raised(base: _Sized, exponent: Any) -> _Sized:
@@ -296,24 +203,24 @@ def _root(of: _Sized) -> _Sized:
 
 
 def _worked_out(stated: str, result: str) -> bool:
-    said, wanted = _tokens(stated), _tokens(result)
+    said, wanted = tokens(stated), tokens(result)
     if _is_number(said) or _is_number(wanted):
         return _is_number(said)
     return _operands(said) <= _operands(wanted)
 
 
-def _operands(tokens: list[_Token]) -> int:
-    return sum(token.kind != "sign" for token in tokens)
+def _operands(found: list[Token]) -> int:
+    return sum(token.kind != "sign" for token in found)
 
 
-def _is_number(tokens: list[_Token]) -> bool:
+def _is_number(found: list[Token]) -> bool:
     """One number, one fraction in lowest terms, or a mixed number; with or without a sign, brackets and %."""
-    kinds = "".join({"number": "n", "vulgar": "v"}.get(token.kind, token.text.strip("()")) for token in tokens)
+    kinds = "".join({"number": "n", "vulgar": "v"}.get(token.kind, token.text.strip("()")) for token in found)
     if not (shape := re.fullmatch(r"[-+]?(n?v|n|n?n/n)%?", kinds)):
         return False
     if "/" not in shape.group(1):
         return True
-    over, under = [_value(token.text) for token in tokens if token.kind == "number"][-2:]
+    over, under = [value(token.text) for token in found if token.kind == "number"][-2:]
     return over.denominator == under.denominator == 1 and math.gcd(over.numerator, under.numerator) == 1
 
 

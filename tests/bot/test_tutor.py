@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from bot.calculating.calculator import Calculator
 from bot.ports import Action, Decoding, Generator, Kind, Passage, Profile, Route, Turn, Verdict
 from bot.proof import UNSAFE
 from bot.replies import Replies
@@ -28,6 +30,7 @@ PAGE = Passage(
     score=0.7,
 )
 HELPLINES = {"mental_health": "14416", "child": "1098", "emergency": "112"}
+CALCULATOR = Calculator()
 REPLIES = Replies.load(PROJECT / "data" / "locales", HELPLINES)
 
 
@@ -40,6 +43,7 @@ def tutor(generator: Generator | None = None, library: MemoryLibrary | None = No
         generator=generator,
         replies=REPLIES,
         everyday=Everyday().match,
+        calculate=CALCULATOR.answer,
         commands=Commands(REPLIES),
         prompt=grounded,
         decoding=Decoding(),
@@ -255,3 +259,41 @@ async def test_fixed_replies_come_in_the_students_language() -> None:
     assert any("ऀ" <= character <= "ॿ" for character in hindi.text)
     chosen = await tutor(None, library).answer(turn("What is a cell?", profile=Profile(language="hi")))
     assert chosen.text == hindi.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "language", "said"),
+    [
+        ("15% of 240 kitna hoga", "hinglish", "36"),
+        ("12 × 15 = ?", "en", "180"),
+        ("240 का 15% कितना है", "hi", "36"),
+        ("2x + 3 = 11", "en", "x = 4"),
+    ],
+)
+async def test_a_sum_is_worked_out_and_no_model_asked(asked: str, language: str, said: str) -> None:
+    answer = await tutor(ListGenerator(["It is 7."])).answer(turn(asked, profile=Profile(language=language)))
+    assert answer.route is Route.CALCULATED
+    assert said in answer.text.splitlines()[-1]
+    assert (answer.sources, answer.confidence, answer.language) == ((), None, language)
+
+
+async def test_a_question_about_sums_is_left_to_the_book() -> None:
+    answer = await tutor().answer(turn("Why do plants need 6 CO2 + 6 H2O?"))
+    assert answer.route is not Route.CALCULATED
+
+
+async def test_a_word_that_may_not_be_said_is_not_spelt_back() -> None:
+    strict = replace(tutor(), safety=EchoSafety())
+    answer = await strict.answer(turn("reverse the word apple"))
+    assert (answer.route, "elppa" in answer.text) == (Route.REFUSED, False)
+    assert (await tutor().answer(turn("reverse the word apple"))).route is Route.CALCULATED
+
+
+class EchoSafety(WordSafety):
+    """Lets every question through, and no answer that holds a certain word backwards."""
+
+    async def screen_question(self, text: str, earlier: Sequence[str] = ()) -> Verdict:
+        return Verdict(Action.ALLOW)
+
+    async def screen_answer(self, text: str, earlier: Sequence[str] = ()) -> Verdict:
+        return Verdict(Action.REFUSE, "leak", "refused") if "elppa" in text else Verdict(Action.ALLOW)

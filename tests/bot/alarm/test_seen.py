@@ -53,6 +53,7 @@ class Bot:
             generator=None,
             replies=REPLIES,
             everyday=lambda text: None,
+            calculate=lambda text, language: None,
             commands=Commands(REPLIES),
             prompt=grounded,
             decoding=Decoding(),
