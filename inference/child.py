@@ -3,10 +3,14 @@
 Requests  {"do": "generate", "id", "messages", "decoding", "adapter", "subject", "conversation"}
           {"do": "cancel", "id"}
 Events    {"event": "ready", ...}: an EngineInfo   {"event": "failed", "kind", "message"}: could not start
-          {"event": "text", "id", "text"}   {"event": "done", "id", "generation"}
-          {"event": "error", "id", "kind", "message"}
+          {"event": "taken", "id"}: its model may have to be loaded before there is more to say
+          {"event": "text", "id", "text"}
+          {"event": "done", "id", "generation"}   {"event": "error", "id", "kind", "message"}
+          {"event": "cancelled", "id"}: it has no slot any more, if it had one
+          {"event": "beat"}: a sign of life, when requests are under way and there was nothing else to say for a second
 
-The process ends when its standard input does, whatever it is doing: it cannot outlive the service, however that died.
+Any number of requests may be under way; the engine decodes as many together as it has slots. The process ends when its
+standard input does, whatever it is doing: it cannot outlive the service, however that died.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import os
 import queue
 import sys
 import threading
+import time
 import traceback
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +30,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from inference.adapters import Shelf, model_files
 from inference.errors import InferenceError
-from inference.generation import Decoding
+from inference.generation import Decoding, Generation, Request
 
 if TYPE_CHECKING:
     from inference.engine import Engine
@@ -33,47 +38,66 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NICENESS = 5  # the webhooks of the service are to be answered first
+BEAT_SECONDS = 1.0
 
 
 class Inbox:
-    """Requests in order of arrival, and which of them are no longer wanted. Read by a thread of its own."""
+    """What the service sends, in order of arrival. Read by a thread of its own."""
 
     def __init__(self, source: TextIO) -> None:
-        self._requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._cancelled: set[int] = set()
+        self._lines: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         threading.Thread(target=self._read, args=(source,), daemon=True, name="requests").start()
 
-    def next(self) -> dict[str, Any]:
-        """Wait for the next request."""
-        request = self._requests.get()
-        # Ids only grow: what is older than this one is finished, and a late cancellation of it means nothing.
-        self._cancelled = {number for number in self._cancelled if number >= request["id"]}
-        return request
+    def take(self, *, wait: bool) -> tuple[set[int], list[Request]]:
+        """What has come: the numbers no longer wanted, and the new requests but for those among them.
 
-    def wanted(self, number: int) -> bool:
-        return number not in self._cancelled
+        With `wait`, waits until there is something.
+        """
+        came = [self._lines.get()] if wait else []
+        while not self._lines.empty():  # nobody else takes from it
+            came.append(self._lines.get())
+        cancelled = {line["id"] for line in came if line["do"] == "cancel"}
+        return cancelled, [_request(line) for line in came if line["id"] not in cancelled]
 
     def _read(self, source: TextIO) -> None:
         try:
             for line in source:
-                request = json.loads(line)
-                if request["do"] == "cancel":
-                    self._cancelled.add(request["id"])
-                else:
-                    self._requests.put(request)
+                self._lines.put(json.loads(line))
         finally:
-            os._exit(0)  # the service is gone; the main thread may be in the middle of a generation
+            os._exit(0)  # the service is gone; the main thread may be in the middle of a step
 
 
 class Outbox:
-    """Events to the service, a line each."""
+    """Events to the service, a line each; the Listener of every request. Lines go out together, at `flush`."""
 
     def __init__(self, target: TextIO) -> None:
         self._target = target
+        self._lines: list[str] = []
+        self._flushed = time.monotonic()
 
-    def send(self, event: str, **fields: Any) -> None:
-        self._target.write(json.dumps({"event": event, **fields}) + "\n")
-        self._target.flush()
+    def put(self, event: str, **fields: Any) -> None:
+        self._lines.append(json.dumps({"event": event, **fields}) + "\n")
+
+    def text(self, number: int, piece: str) -> None:
+        self.put("text", id=number, text=piece)
+
+    def done(self, number: int, generation: Generation) -> None:
+        self.put("done", id=number, generation=asdict(generation))
+
+    def failed(self, number: int, error: InferenceError) -> None:
+        self.put("error", id=number, **_described(error))
+
+    def beat(self) -> None:
+        """Show that the engine goes on, if nothing else does."""
+        if not self._lines and time.monotonic() - self._flushed >= BEAT_SECONDS:
+            self.put("beat")
+
+    def flush(self) -> None:
+        if self._lines:
+            self._target.write("".join(self._lines))
+            self._target.flush()
+            self._lines.clear()
+            self._flushed = time.monotonic()
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -84,11 +108,9 @@ def main(arguments: list[str] | None = None) -> None:
     outbox = Outbox(_private_stdout())
     inbox = Inbox(sys.stdin)
     try:
-        engine = _start_engine(options)
-        _serve(engine, inbox, outbox)
-    except InferenceError as error:
-        outbox.send("failed", kind=type(error).__name__, message=str(error))
-        os._exit(2)
+        engine = _start_engine(options, outbox)
+        while True:
+            _turn(engine, inbox, outbox)
     except BrokenPipeError:
         os._exit(0)  # the service closed its end
     except BaseException as error:  # noqa: BLE001  whatever it was, the model is not trusted after it
@@ -98,46 +120,44 @@ def main(arguments: list[str] | None = None) -> None:
         os._exit(1)  # not sys.exit, which may wait for torch's threads
 
 
-def _serve(engine: Engine, inbox: Inbox, outbox: Outbox) -> None:
-    outbox.send(
+def _turn(engine: Engine, inbox: Inbox, outbox: Outbox) -> None:
+    """Take what has come, then one step of everything under way."""
+    cancelled, requests = inbox.take(wait=not engine.under_way)
+    for number in cancelled:
+        engine.cancel(number)
+        outbox.put("cancelled", id=number)
+    for request in requests:
+        outbox.put("taken", id=request.number)
+        engine.add(request, outbox)
+    outbox.flush()  # before a step that may load a model, which takes longer than anything else here
+    if engine.under_way:
+        engine.step()
+        outbox.beat()
+    outbox.flush()
+
+
+def _start_engine(options: argparse.Namespace, outbox: Outbox) -> Engine:
+    try:
+        engine = _engine(options)
+    except InferenceError as error:
+        outbox.put("failed", **_described(error))
+        outbox.flush()
+        os._exit(2)
+    outbox.put(
         "ready",
         dtype=engine.dtype,
         device=engine.device,
         parameters=engine.parameters,
         context=engine.context,
+        slots=engine.slots,
         base_sha256=engine.base_sha256,
         adapters=[card.id for card in engine.shelf.list()],
     )
-    while True:
-        request = inbox.next()
-        if inbox.wanted(request["id"]):
-            _generate(engine, request, inbox, outbox)
+    outbox.flush()
+    return engine
 
 
-def _generate(engine: Engine, request: dict[str, Any], inbox: Inbox, outbox: Outbox) -> None:
-    number = request["id"]
-
-    def on_text(text: str) -> bool:
-        if text:
-            outbox.send("text", id=number, text=text)
-        return inbox.wanted(number)
-
-    try:
-        generation = engine.generate(
-            request["messages"],
-            decoding=Decoding(**request["decoding"]),
-            adapter=request["adapter"],
-            subject=request["subject"],
-            conversation=request["conversation"],
-            on_text=on_text,
-        )
-    except InferenceError as error:
-        outbox.send("error", id=number, kind=type(error).__name__, message=str(error))
-    else:
-        outbox.send("done", id=number, generation=asdict(generation))
-
-
-def _start_engine(options: argparse.Namespace) -> Engine:
+def _engine(options: argparse.Namespace) -> Engine:
     if not options.hub:
         model_files(Path(options.base))  # what is missing is said at once, without waiting for torch
     import torch
@@ -146,7 +166,29 @@ def _start_engine(options: argparse.Namespace) -> Engine:
     from inference.engine import Engine
 
     base = options.base if options.hub else Path(options.base)
-    return Engine(base, Shelf(*options.adapters), threads=options.threads, dtype=options.dtype, copies=options.copies)
+    return Engine(
+        base,
+        Shelf(*options.adapters),
+        threads=options.threads,
+        dtype=options.dtype,
+        copies=options.copies,
+        slots=options.slots,
+    )
+
+
+def _request(line: dict[str, Any]) -> Request:
+    return Request(
+        number=line["id"],
+        messages=line["messages"],
+        decoding=Decoding(**line["decoding"]),
+        adapter=line["adapter"],
+        subject=line["subject"],
+        conversation=line["conversation"],
+    )
+
+
+def _described(error: InferenceError) -> dict[str, str]:
+    return {"kind": type(error).__name__, "message": str(error)}
 
 
 def _private_stdout() -> TextIO:
@@ -164,4 +206,5 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", required=True, type=int)
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--copies", default=4, type=int, help="how many merged models to keep in memory")
+    parser.add_argument("--slots", default=16, type=int, help="how many answers to write together")
     return parser.parse_args(arguments)

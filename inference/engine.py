@@ -1,34 +1,36 @@
-"""Our engine: transformers and peft in this process, one generation at a time, text as it is written."""
+"""Our engine: many answers at once in this process, of one base model and its adapters, text as it is written."""
 
 from __future__ import annotations
 
+import itertools
 import logging
-import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
-from transformers import AutoTokenizer
 
-from inference import prompt
 from inference.adapters import AdapterCard, Shelf
-from inference.errors import ModelMissing, PromptTooLong
-from inference.generation import Decoding, Generation, Message
-from inference.sampling import RawDistribution, Watcher, generation_config, processors
-from inference.text import Detokeniser, StopFilter
-from inference.weights import Models, local_folder
+from inference.decoding import Batch, Writing
+from inference.errors import InferenceError
+from inference.executor import affordable_rows, executor_for
+from inference.generation import Decoding, Generation, Listener, Message, Request
+from inference.tokens import Tokeniser
+from inference.weights import Models, facts_of, local_folder
 
 logger = logging.getLogger(__name__)
+
+_LONGEST = 8192  # tokens: models that could read a whole book get no more memory than a tutor needs
 
 
 class Engine:
     """A base model with its adapters. Not safe for threads: whoever owns it calls it from one thread.
 
     `base` is a folder or a model's name on the hub; `dtype` is "auto", "float32" or "bfloat16"; `copies` is how many
-    models, each with its adapter merged in, are kept in memory. Raises ModelMissing.
+    models, each with its adapter merged in, are kept in memory; `slots` is how many answers are written together at
+    most, fewer where their keys and values would take too much memory. Raises ModelMissing.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Engine:
         threads: int,
         dtype: str = "auto",
         copies: int = 4,
+        slots: int = 16,
         device: str | None = None,
     ) -> None:
         if dtype not in {"auto", "float32", "bfloat16"}:
@@ -46,22 +49,78 @@ class Engine:
         torch.set_num_threads(threads)
         folder = local_folder(base)
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._tokenizer = _load_tokenizer(folder)
-        self._models = Models(folder, shelf, dtype=dtype, device=self.device, limit=copies)
-        self.dtype, self.base_sha256 = self._models.dtype, self._models.base_sha256
-        model = self._models.get(None)
-        text_config = model.config.get_text_config()
-        self.context = int(getattr(text_config, "max_position_embeddings", 2048))  # tokens of prompt and answer
-        self.parameters = int(model.num_parameters())
         self.shelf = shelf
-        self._stops = _stop_tokens(self._tokenizer, model.generation_config.eos_token_id)
-        self._special = _special_tokens(self._tokenizer)
-        self._system_role = self._takes_system_role()
+        self._models = Models(
+            folder, shelf, dtype=dtype, device=self.device, limit=copies, make=lambda model: self._batch(model, slots)
+        )
+        facts = self._models.facts
+        self.dtype, self.base_sha256 = self._models.dtype, self._models.base_sha256
+        self.context, self.parameters = min(facts.context, _LONGEST), facts.parameters
+        self.slots = self._models.kept[None].slots  # how many answers are written together
+        self._tokeniser = Tokeniser(folder, facts.ends)
+        self._waiting: deque[Writing] = deque()
+        self._telling: list[Writing] = []
+        self._own_numbers = itertools.count(-1, -1)  # which no caller uses
+        self._has_read = False  # whether the last step read a prompt
         logger.info("%d parameters in %s on %s, context %d", self.parameters, self.dtype, self.device, self.context)
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """The length of the prompt that these messages make."""
-        return len(self._encode(messages))
+        return len(self._tokeniser.encode(messages))
+
+    @property
+    def under_way(self) -> int:
+        """Requests that were added and are neither finished, failed nor cancelled."""
+        return len(self._waiting) + sum(map(len, self._batches))
+
+    def add(self, request: Request, listener: Listener) -> None:
+        """Take in a request. It waits here while all slots are taken, or while all models in memory are in use.
+
+        The adapter is chosen now; "current" is the one promoted for the subject, or the canary where it takes the
+        conversation. Messages that do not fit lose passages, then earlier turns (prompt.shortened). The listener is
+        told of PromptTooLong and AdapterRefused.
+        """
+        started = time.perf_counter()
+        wanted = request.decoding.max_new_tokens
+        try:
+            card = self._card(request)
+            # All that is asked for is left free for the answer, or half of the context where it is more than that.
+            ids = self._tokeniser.fit(request.messages, self.context - min(wanted, self.context // 2))
+        except InferenceError as error:
+            listener.failed(request.number, error)
+            return
+        self._waiting.append(
+            Writing(
+                request,
+                listener,
+                ids,
+                min(wanted, self.context - len(ids)),
+                card=card,
+                stops=self._tokeniser.stops,
+                decode=self._tokeniser.decode,
+                started=started,
+            )
+        )
+
+    def step(self) -> None:
+        """Read a part of one prompt, or go on with every answer under way; in turns where there is both to do.
+
+        Listeners are told after that. When one of them raises, its request is cancelled, the others are told, and
+        then the error is raised: the next step can be made as if nothing had happened.
+        """
+        self._seat()
+        batches = self._batches
+        reading = next((batch for batch in batches if batch.reads), None)
+        writing = [batch for batch in batches if batch.writes]
+        self._has_read = reading is not None and not (writing and self._has_read)
+        if reading and self._has_read:
+            self._tell(reading.read())
+        else:
+            self._tell([answer for batch in writing for answer in batch.write()])
+
+    def cancel(self, number: int) -> None:
+        """Stop a request. Its listener is told nothing more, and its slot is free. Unknown numbers mean nothing."""
+        self._remove(number)
 
     def generate(
         self,
@@ -73,111 +132,120 @@ class Engine:
         subject: str | None = None,
         conversation: str | None = None,
     ) -> Generation:
-        """Write an answer. `on_text` is called at every token with what is new (maybe "") and returns whether to go on.
+        """Write one answer. `on_text` is called at every step with what is new (maybe "") and returns whether to go on.
 
-        The adapter is chosen once, at the start; "current" is the one promoted for `subject`, or the canary where it
-        takes this `conversation`. Messages that do not fit lose passages, then earlier turns (prompt.shortened). Raises
-        PromptTooLong when the rest is still too long, AdapterRefused when the adapter may not be served.
+        Requests that were added go on as well. Raises PromptTooLong when the messages are too long, AdapterRefused when
+        the adapter may not be served.
         """
-        started = time.perf_counter()
-        card = self._card(adapter, subject, conversation)
-        model = self._models.get(card)
-        ids = self._fit(messages, decoding.max_new_tokens)
-        raw = RawDistribution()
-        watcher = Watcher(raw, self._stops, Detokeniser(self._decode), StopFilter(prompt.STOP_MARKERS), on_text)
-        torch.manual_seed(secrets.randbits(63) if decoding.seed is None else decoding.seed)
-        inputs = torch.tensor([ids], device=self.device)
-        with torch.no_grad():
-            model.generate(
-                inputs,
-                attention_mask=torch.ones_like(inputs),
-                generation_config=generation_config(
-                    decoding, min(decoding.max_new_tokens, self.context - len(ids)), padding=next(iter(self._stops))
-                ),
-                logits_processor=processors(decoding, raw, len(ids)),
-                stopping_criteria=[watcher],
-            )
-        return Generation(
-            text=watcher.finish(),
-            confidence=watcher.confidence,
-            tokens=watcher.tokens,
-            stopped_by=watcher.stopped_by,
-            seconds=time.perf_counter() - started,
-            adapter=card.id if card else None,
-        )
-
-    def _card(self, adapter: str, subject: str | None, conversation: str | None) -> AdapterCard | None:
-        if adapter == "base":
-            return None
-        if adapter == "current":
-            return self.shelf.current(subject, base_sha256=self.base_sha256, conversation=conversation)
-        return self.shelf.find(adapter)
-
-    def _fit(self, messages: Sequence[Message], max_new_tokens: int) -> list[int]:
-        """The prompt's tokens, with room left for the answer: all of it, or half of the context if it asks for more."""
-        room = self.context - min(max_new_tokens, self.context // 2)
-        rest: list[Message] | None = list(messages)
-        while rest is not None:
-            ids = self._encode(rest)
-            if len(ids) <= room:
-                return ids
-            rest = prompt.shortened(rest)
-        raise PromptTooLong(
-            f"the prompt has {len(ids)} tokens and the model has room for {room} beside the answer; "
-            "shorten the question or use smaller passages"
-        )
-
-    def _encode(self, messages: Sequence[Message]) -> list[int]:
-        turns = [Message(role=message["role"], content=self._clean(message["content"])) for message in messages]
-        encoded = self._apply_template(turns if self._system_role else prompt.without_system(turns))
-        return [int(token) for token in encoded["input_ids"]]
-
-    def _apply_template(self, messages: Sequence[Message]) -> Any:
-        # enable_thinking: models of the Qwen family would otherwise think aloud in front of the student.
-        return self._tokenizer.apply_chat_template(
-            list(messages), add_generation_prompt=True, tokenize=True, return_dict=True, enable_thinking=False
-        )
-
-    def _takes_system_role(self) -> bool:
+        request = Request(next(self._own_numbers), messages, decoding, adapter, subject, conversation)
+        answer = _Answer()
+        self.add(request, answer)
         try:
-            self._apply_template([Message(role="system", content="a"), Message(role="user", content="b")])
-        except TemplateError:
-            return False
-        return True
+            while not answer.over:
+                self.step()
+                if not (on_text(answer.news()) or answer.over):
+                    return self._stopped(request.number)
+        finally:
+            self.cancel(request.number)
+        return answer.result()
 
-    def _clean(self, text: str) -> str:
-        """Text that no tokenizer chokes on (lone surrogates) and that cannot end a turn, whichever model is served."""
-        text = text.encode("utf-8", "replace").decode("utf-8")
-        for token in self._special:
-            text = text.replace(token, " ")
-        return text
+    @property
+    def _batches(self) -> list[Batch]:
+        return list(self._models.kept.values())
 
-    def _decode(self, tokens: list[int]) -> str:
-        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+    def _seat(self) -> None:
+        """Give the request that came first a slot, if there is one. Nobody overtakes, so nobody waits for ever."""
+        while self._waiting:
+            batches = self._batches
+            if sum(map(len, batches)) >= self.slots or any(batch.reads for batch in batches):
+                return
+            card = self._waiting[0].card
+            in_use = {adapter for adapter, batch in self._models.kept.items() if len(batch)}
+            if not self._models.room(card.id if card else None, in_use):
+                return
+            writing = self._waiting.popleft()
+            try:
+                self._models.get(card, in_use).begin(writing)
+            except InferenceError as error:
+                writing.error = error
+                self._tell([writing])
+
+    def _tell(self, answers: list[Writing]) -> None:
+        self._telling = answers
+        errors = []
+        for writing in answers:
+            number, listener = writing.request.number, writing.listener
+            try:
+                fresh = writing.news()
+                if fresh and not writing.cancelled:
+                    listener.text(number, fresh)
+                if writing.error and not writing.cancelled:
+                    listener.failed(number, writing.error)
+                elif writing.over and not writing.cancelled:
+                    listener.done(number, writing.generation())
+            except Exception as error:  # noqa: BLE001  the others are told first
+                self.cancel(number)
+                errors.append(error)
+        self._telling = []
+        if errors:
+            raise errors[0]
+
+    def _remove(self, number: int) -> Writing | None:
+        for told in self._telling:
+            told.cancelled |= told.request.number == number
+        for writing in self._waiting:
+            if writing.request.number == number:
+                self._waiting.remove(writing)
+                return writing
+        return next((found for batch in self._batches if (found := batch.drop(number))), None)
+
+    def _stopped(self, number: int) -> Generation:
+        writing = self._remove(number)
+        if writing is None:
+            raise KeyError(number)
+        return writing.generation("caller")
+
+    def _card(self, request: Request) -> AdapterCard | None:
+        if request.adapter == "base":
+            return None
+        if request.adapter == "current":
+            return self.shelf.current(request.subject, base_sha256=self.base_sha256, conversation=request.conversation)
+        return self.shelf.find(request.adapter)
+
+    def _batch(self, model: Any, slots: int) -> Batch:
+        context = min(facts_of(model).context, _LONGEST)
+        return Batch(executor_for(model, affordable_rows(model, slots, context), context))
 
 
-def _load_tokenizer(folder: Path) -> Any:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise ModelMissing.at(folder, f"the tokenizer there cannot be loaded ({error})") from error
-    if tokenizer.chat_template is None:
-        tokenizer.chat_template = prompt.PLAIN_TEMPLATE
-    return tokenizer
+class _Answer:
+    """Listens to one request and keeps what it hears."""
 
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._generation: Generation | None = None
+        self._error: InferenceError | None = None
 
-def _stop_tokens(tokenizer: Any, model_end: int | list[int] | None) -> dict[int, str]:
-    """Token ids that end an answer, by what it is then said to be stopped by."""
-    ends = [tokenizer.eos_token_id, *(model_end if isinstance(model_end, list) else [model_end])]
-    stops = {int(token): "end" for token in ends if token is not None}
-    known = tokenizer.get_vocab()
-    for marker in prompt.SPECIAL_TOKENS:
-        if marker in known:
-            stops.setdefault(known[marker], "marker" if marker == prompt.START else "end")
-    return stops
+    @property
+    def over(self) -> bool:
+        return bool(self._generation or self._error)
 
+    def news(self) -> str:
+        """The text that has come since this was last asked."""
+        fresh = "".join(self._pieces)
+        self._pieces.clear()
+        return fresh
 
-def _special_tokens(tokenizer: Any) -> list[str]:
-    added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
-    return sorted({*added, *tokenizer.all_special_tokens}, key=len, reverse=True)
+    def result(self) -> Generation:
+        """Raises the error that there was."""
+        if self._generation is None:
+            raise self._error or InferenceError("the request was cancelled")
+        return self._generation
+
+    def text(self, number: int, piece: str) -> None:
+        self._pieces.append(piece)
+
+    def done(self, number: int, generation: Generation) -> None:
+        self._generation = generation
+
+    def failed(self, number: int, error: InferenceError) -> None:
+        self._error = error

@@ -5,8 +5,9 @@ InferenceError
 ├── AdapterRefused    an adapter is incomplete, altered since it was made, or made for another base model
 ├── ModerationRefused what the safety classifier has learned is missing, malformed, or for another encoder
 ├── PromptTooLong     the question alone does not fit the model's context
+├── EngineBusy        too many requests wait already, or this one has waited too long; ask again later
 ├── EngineDied        the model process ended while it was needed; the next request starts a new one
-└── EngineTimeout     one generation took longer than it may; the model process was stopped
+└── EngineTimeout     one generation took longer than it may and was given up, or the process did not start in time
 """
 
 from __future__ import annotations
@@ -41,12 +42,30 @@ class PromptTooLong(InferenceError):
     """The prompt exceeds the model's context even without its passages and earlier turns."""
 
 
+class EngineBusy(InferenceError):
+    """There was no room in the waiting line, or no turn in time. Nothing was generated; the same may be asked again."""
+
+    @classmethod
+    def full(cls, waiting: int) -> Self:
+        return cls(
+            f"the tutor is busy: {waiting} requests wait already. Ask again in a minute; if it happens often, give the "
+            "model more threads or a machine of its own"
+        )
+
+    @classmethod
+    def late(cls, patience: float) -> Self:
+        return cls(
+            f"the tutor is busy: no turn within {patience:g} s. Ask again in a minute; if it happens often, give the "
+            "model more threads or a machine of its own"
+        )
+
+
 class EngineDied(InferenceError):
     """The model process ended before it had finished."""
 
 
 class EngineTimeout(InferenceError):
-    """One generation took longer than its deadline."""
+    """One generation took longer than its deadline, or the model process did to start."""
 
 
 BY_NAME: dict[str, type[InferenceError]] = {

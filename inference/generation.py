@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Protocol, TypedDict
+
+from inference.errors import InferenceError
 
 
 class Message(TypedDict):
@@ -47,3 +50,34 @@ class Generation:
     stopped_by: str
     seconds: float
     adapter: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answer that is wanted. `number` is unique and grows; `adapter` is an id, "base" or "current".
+
+    "current" is the adapter promoted for `subject`, or the canary where it takes this `conversation`.
+    """
+
+    number: int
+    messages: Sequence[Message]
+    decoding: Decoding
+    adapter: str = "current"
+    subject: str | None = None
+    conversation: str | None = None
+
+
+class Listener(Protocol):
+    """Who is told about a request: called between two steps of the engine, in the thread that makes them.
+
+    After `text`, any number of times, comes `done` or `failed`, once. A cancelled request is told nothing more.
+    """
+
+    def text(self, number: int, piece: str) -> None:
+        """What is new in the text; never ""."""
+
+    def done(self, number: int, generation: Generation) -> None:
+        """It is finished."""
+
+    def failed(self, number: int, error: InferenceError) -> None:
+        """There will be no answer, or no more of it."""

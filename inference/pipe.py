@@ -1,4 +1,7 @@
-"""The service's end of the model process: starting it, its pipes, and what it says. See child.py for the other end."""
+"""The service's end of the model process: starting it, its pipes, and what is under way in it.
+
+See child.py for the other end.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ import contextlib
 import json
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from inference.errors import BY_NAME, EngineDied, EngineTimeout, InferenceError
 from inference.generation import Generation
+from inference.line import Call
 
 logger = logging.getLogger(__name__)
 
@@ -29,28 +33,62 @@ class EngineInfo:
     device: str
     parameters: int
     context: int  # tokens
+    slots: int  # requests decoded together
     base_sha256: str
     adapters: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds without any sign of life after which the process is taken to hang.
+
+    It makes a sign at every step, but loading a model is one step. That may be what it does while a request which it
+    has taken waits for its first word: then it has as long as for its start.
+    """
+
+    start: float
+    silence: float
+
+
 class Child:
-    """One model process: its pipes, and the tasks that read them."""
+    """One model process: its pipes, the tasks that read them, and the calls it was given and has not settled.
+
+    `freed` is called whenever a call is settled, `ended` once with those left when the process has ended.
+    """
 
     info: EngineInfo
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        limits: Limits,
+        freed: Callable[[], None],
+        ended: Callable[[Sequence[Call]], None],
+    ) -> None:
         if not (process.stdin and process.stdout and process.stderr):
             raise ValueError("all three standard streams must be pipes")
         self._process = process
         self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
-        self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._limits = limits
+        self._freed, self._ended = freed, ended
+        self._quiet = 0.0  # seconds without a sign of life, while it owed one
         self._last_words: deque[str] = deque(maxlen=20)
         self._ending = False  # by our doing, so that nobody need be told
-        self._readers = [asyncio.create_task(self._read_events()), asyncio.create_task(self._read_log())]
+        self.calls: dict[int, Call] = {}
         self.alive = True
+        self._readers = [asyncio.create_task(self._read_log())]
+        self._watcher: asyncio.Task[None] | None = None
 
     @classmethod
-    async def spawn(cls, command: Sequence[str], environment: Mapping[str, str], timeout: float) -> Child:  # noqa: ASYNC109  covers several awaits
+    async def spawn(
+        cls,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        limits: Limits,
+        *,
+        freed: Callable[[], None],
+        ended: Callable[[Sequence[Call]], None],
+    ) -> Child:
         process = await asyncio.create_subprocess_exec(
             *command,
             env=environment,
@@ -60,16 +98,18 @@ class Child:
             limit=_LINE_LIMIT,
             process_group=0,  # Ctrl-C in a terminal is for the service, which then closes us in order
         )
-        child = cls(process)
+        child = cls(process, limits, freed, ended)
         try:
-            async with asyncio.timeout(timeout):
-                child.info = _read_handshake(await child.event())
+            async with asyncio.timeout(limits.start):
+                child.info = _read_handshake(await child._event())
         except TimeoutError:
             await child.kill()
-            raise EngineTimeout(f"the model process was not ready within {timeout:g} s") from None
+            raise EngineTimeout(f"the model process was not ready within {limits.start:g} s") from None
         except BaseException:
             await child.kill()
             raise
+        child._readers.append(asyncio.create_task(child._read_events()))
+        child._watcher = asyncio.create_task(child._watch())
         logger.info("model process %d ready: %s on %s", child.pid, child.info.dtype, child.info.device)
         return child
 
@@ -77,17 +117,18 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Queue a line for the child. Does not wait: a cancellation must go out while its sender is being closed."""
-        if self.alive and not self._stdin.is_closing():
-            self._stdin.write(json.dumps(message).encode() + b"\n")
+    def ask(self, number: int, call: Call) -> None:
+        """Give it a request. `number` must be greater than any before."""
+        if not self.calls:
+            self._quiet = 0.0  # until now it owed us nothing
+        call.number, call.taken = number, False
+        self.calls[number] = call
+        self._send({"do": "generate", "id": number, **call.request})
 
-    async def event(self) -> dict[str, Any]:
-        """The next event. Raises EngineDied when there will be none."""
-        event = await self._events.get() if self.alive or not self._events.empty() else None
-        if event is None:
-            raise EngineDied("the model process ended; the log says how")
-        return event
+    def cancel(self, call: Call) -> None:
+        """Have it stop a call that is over for us, and that stays among `calls` until the process says it is gone."""
+        if self.calls.get(call.number) is call:
+            self._send({"do": "cancel", "id": call.number})
 
     async def close(self) -> None:
         """Let the child end by closing its standard input; insist after a while."""
@@ -102,18 +143,68 @@ class Child:
         """End the child now, whatever it is doing, and wait until it is gone."""
         self._ending = self._ending or self.alive
         self.alive = False
+        self._kill()
+        await self._process.wait()
+        if self._watcher:
+            self._watcher.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+
+    def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-        await self._process.wait()
-        await asyncio.gather(*self._readers, return_exceptions=True)
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        # Does not wait: a cancellation must go out while its sender is being closed.
+        if self.alive and not self._stdin.is_closing():
+            self._stdin.write(json.dumps(message).encode() + b"\n")
+
+    async def _event(self) -> dict[str, Any] | None:
+        """The next one; None when there will be none."""
+        line = await self._stdout.readline()
+        return json.loads(line) if line else None
 
     async def _read_events(self) -> None:
         try:
-            async for line in self._stdout:
-                self._events.put_nowait(json.loads(line))
-        finally:
-            self.alive = False
-            self._events.put_nowait(None)
+            while event := await self._event():
+                self._quiet = 0.0
+                self._hear(event)
+        except Exception:
+            logger.exception("what model process %d says cannot be read", self.pid)
+            self._kill()
+        self.alive = False  # not reached when the loop itself is being closed, where nobody is left to be told
+        left, self.calls = list(self.calls.values()), {}
+        self._ended(left)
+
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        call = self.calls.get(event.get("id", 0))
+        if call is None:
+            return  # a mere sign of life, or of a request that was settled before
+        match event["event"]:
+            case "taken":
+                call.taken = True
+                return
+            case "text":
+                call.tell(str(event["text"]))
+                return
+            case "done":
+                call.tell(Generation(**event["generation"]))
+            case "error":
+                call.tell(_error(event))
+        del self.calls[call.number]  # after "cancelled" too
+        self._freed()
+
+    async def _watch(self) -> None:
+        """End a process that owes us a sign of life for too long."""
+        # Looks are counted and not the clock, so that a service which was itself held up blames nobody.
+        look = self._limits.silence / 4
+        while self.alive:
+            await asyncio.sleep(look)
+            self._quiet += look
+            loading = any(call.taken and not call.shown for call in self.calls.values())
+            if self.calls and self._quiet > (self._limits.start if loading else self._limits.silence):
+                logger.error("model process %d hangs: no sign of life for %.0f s", self.pid, self._quiet)
+                self._kill()
+                break
 
     async def _read_log(self) -> None:
         while True:
@@ -132,16 +223,9 @@ class Child:
             logger.error("model process %d ended with status %d\n%s", self.pid, status, "\n".join(self._last_words))
 
 
-def read_event(event: Mapping[str, Any]) -> str | Generation:
-    """What an event of a request says. Raises the error it reports."""
-    if event["event"] == "text":
-        return str(event["text"])
-    if event["event"] == "done":
-        return Generation(**event["generation"])
-    raise _error(event)
-
-
-def _read_handshake(event: Mapping[str, Any]) -> EngineInfo:
+def _read_handshake(event: Mapping[str, Any] | None) -> EngineInfo:
+    if event is None:
+        raise EngineDied("the model process ended before it was ready; the log says how")
     if event["event"] != "ready":
         raise _error(event)
     facts = {name: value for name, value in event.items() if name != "event"}

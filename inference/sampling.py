@@ -1,148 +1,75 @@
-"""What is hooked into one call of transformers' `generate`: penalties, probabilities, and the text as it comes.
+"""How the next token of an answer is chosen: penalties, truncation, and chance with a seed of its own.
 
-Nothing here ever raises inside `generate`; an error is kept and raised once `generate` has returned.
+The rules are those of transformers' `generate`, in its order (repetition penalty, n-gram ban, temperature, top-k,
+top-p), with one difference: penalty and ban count the answer alone. The prompt holds the passages of the book, and a
+model that may not repeat its prompt is kept from using the very words it should answer with.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from typing import Any
+import secrets
 
 import torch
-from transformers import (
-    GenerationConfig,
-    LogitsProcessor,
-    LogitsProcessorList,
-    NoRepeatNGramLogitsProcessor,
-    RepetitionPenaltyLogitsProcessor,
-    StoppingCriteria,
-)
 
 from inference.generation import Decoding
-from inference.text import Detokeniser, StopFilter
 
 
-class RawDistribution(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped to mypy
-    """Keeps the model's own distribution of the coming token, before temperature, penalties and truncation.
+class Chooser:
+    """Chooses the tokens of one answer. Each choice is a function of the logits, the answer so far and the seed."""
 
-    Must be the first processor. `generate` puts its own temperature, top-k and top-p after those it is given.
-    """
+    def __init__(self, decoding: Decoding) -> None:
+        self._decoding = decoding
+        self._seen: set[int] = set()
+        self._answer: list[int] = []
+        self._followers: dict[tuple[int, ...], set[int]] = {}  # by n - 1 tokens, what would repeat an n-gram
+        self._chance = torch.Generator()
+        self._chance.manual_seed(secrets.randbits(63) if decoding.seed is None else decoding.seed)
 
-    def __init__(self) -> None:
-        self.log_probabilities = torch.empty(0)  # float32 [vocabulary]
+    def choose(self, logits: torch.Tensor, likeliest: int) -> int:
+        """The next token, given float32 logits (vocabulary) on the CPU, whose largest is at `likeliest`."""
+        banned = self._banned()
+        if self._decoding.temperature == 0:
+            # Penalties only ever lower the scores of tokens that were seen: one that was not stays the first.
+            if likeliest not in banned and (self._decoding.repetition_penalty == 1 or likeliest not in self._seen):
+                return likeliest
+            return int(self._penalised(logits, banned).argmax())
+        return self._sample(self._penalised(logits, banned) / self._decoding.temperature)
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        self.log_probabilities = torch.log_softmax(scores[0].float(), dim=-1)
+    def take(self, token: int) -> None:
+        """Note the token that was chosen."""
+        size = self._decoding.no_repeat_ngram
+        self._seen.add(token)
+        self._answer.append(token)
+        if size and len(self._answer) >= size:
+            *before, last = self._answer[-size:]
+            self._followers.setdefault(tuple(before), set()).add(last)
+
+    def _banned(self) -> set[int]:
+        size = self._decoding.no_repeat_ngram
+        if size == 0 or len(self._answer) < size:
+            return set()
+        return self._followers.get(tuple(self._answer[len(self._answer) - size + 1 :]), set())
+
+    def _penalised(self, logits: torch.Tensor, banned: set[int]) -> torch.Tensor:
+        penalty = self._decoding.repetition_penalty
+        scores = logits.clone()
+        if penalty != 1 and self._seen:
+            seen = torch.tensor(list(self._seen))
+            found = scores[seen]
+            scores[seen] = torch.where(found < 0, found * penalty, found / penalty)
+        if banned:
+            scores[list(banned)] = float("-inf")
         return scores
 
-
-class AnswerOnly(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped to mypy
-    """Applies another processor as if the answer stood alone.
-
-    Left to themselves, transformers' repetition penalty and n-gram ban count the prompt's tokens too. The prompt holds
-    the passages of the book, so the model would be kept from using the very words it should answer with.
-    """
-
-    def __init__(self, inner: LogitsProcessor, prompt_tokens: int) -> None:
-        self._inner = inner
-        self._prompt_tokens = prompt_tokens
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        answer = input_ids[:, self._prompt_tokens :]
-        if answer.shape[1] == 0:
-            return scores
-        changed: torch.Tensor = self._inner(answer, scores)
-        return changed
-
-
-class Watcher(StoppingCriteria):  # type: ignore[misc]  # transformers is untyped to mypy
-    """Follows a generation token by token: shows its text, adds up its confidence, and says when to stop.
-
-    `stops` maps token ids to what stopping there is called. `on_text` gets each piece and returns whether to go on.
-    """
-
-    def __init__(
-        self,
-        raw: RawDistribution,
-        stops: Mapping[int, str],
-        detokeniser: Detokeniser,
-        markers: StopFilter,
-        on_text: Callable[[str], bool],
-    ) -> None:
-        self._raw = raw
-        self._stops = stops
-        self._detokeniser = detokeniser
-        self._markers = markers
-        self._on_text = on_text
-        self._pieces: list[str] = []
-        self._log_probability = 0.0
-        self._error: Exception | None = None
-        self.tokens = 0
-        self.stopped_by = ""
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        if not self.stopped_by:
-            try:
-                self._take(int(input_ids[0, -1]))
-            except Exception as error:  # noqa: BLE001  raising inside generate may leave the model half hooked
-                self._error = error
-                self.stopped_by = "caller"
-        return torch.full((input_ids.shape[0],), bool(self.stopped_by), dtype=torch.bool, device=input_ids.device)
-
-    def finish(self) -> str:
-        """Show what was held back, settle `stopped_by`, and return the whole text. Raises what a hook raised."""
-        if self._error is not None:
-            raise self._error
-        if self.stopped_by in {"", "end"}:
-            self._show(self._markers.push(self._detokeniser.finish()))
-            self._show(self._markers.finish())
-            self.stopped_by = self.stopped_by or ("marker" if self._markers.stopped else "length")
-        return "".join(self._pieces)
-
-    @property
-    def confidence(self) -> float:
-        """The geometric mean of the probabilities of the chosen tokens, the end-of-turn token among them."""
-        return math.exp(self._log_probability / self.tokens) if self.tokens else 0.0
-
-    def _take(self, token: int) -> None:
-        self.tokens += 1
-        self._log_probability += float(self._raw.log_probabilities[token])
-        if token in self._stops:
-            self.stopped_by = self._stops[token]
-            return
-        keep_going = self._show(self._markers.push(self._detokeniser.push(token)))
-        if self._markers.stopped:
-            self.stopped_by = "marker"
-        elif not keep_going:
-            self.stopped_by = "caller"
-
-    def _show(self, text: str) -> bool:
-        """Ask the caller at every token, also when there is nothing to show yet, so that stopping is never late."""
-        if text:
-            self._pieces.append(text)
-        return self._on_text(text)
-
-
-def processors(decoding: Decoding, raw: RawDistribution, prompt_tokens: int) -> LogitsProcessorList:
-    """The logits processors of one generation, in the order in which they apply."""
-    chain = LogitsProcessorList([raw])
-    if decoding.repetition_penalty != 1.0:
-        penalty = RepetitionPenaltyLogitsProcessor(float(decoding.repetition_penalty))
-        chain.append(AnswerOnly(penalty, prompt_tokens))
-    if decoding.no_repeat_ngram:
-        chain.append(AnswerOnly(NoRepeatNGramLogitsProcessor(decoding.no_repeat_ngram), prompt_tokens))
-    return chain
-
-
-def generation_config(decoding: Decoding, max_new_tokens: int, padding: int) -> GenerationConfig:
-    """How `generate` chooses among what the processors leave. Penalties are ours (see AnswerOnly), so off here."""
-    how: dict[str, Any] = {"do_sample": False}
-    if decoding.temperature > 0:
-        how = {
-            "do_sample": True,
-            "temperature": decoding.temperature,
-            "top_k": decoding.top_k,
-            "top_p": decoding.top_p,
-        }
-    return GenerationConfig(max_new_tokens=max_new_tokens, pad_token_id=padding, use_cache=True, **how)
+    def _sample(self, scores: torch.Tensor) -> int:
+        kept = torch.arange(scores.numel())
+        top_k, top_p = self._decoding.top_k, self._decoding.top_p
+        if 0 < top_k < scores.numel():
+            kept = (scores >= torch.topk(scores, top_k).values[-1]).nonzero().squeeze(1)  # ties all stay
+        chances = torch.softmax(scores[kept], dim=0)
+        if top_p < 1:
+            rising, order = chances.sort()
+            unlikely = rising.cumsum(0) <= 1 - top_p
+            unlikely[-1] = False
+            chances[order[unlikely]] = 0
+        return int(kept[torch.multinomial(chances, 1, generator=self._chance)])

@@ -6,8 +6,10 @@ import gc
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from peft import PeftModel
@@ -16,10 +18,13 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 
 from inference.adapters import AdapterCard, Shelf, model_files, model_sha256
 from inference.errors import ModelMissing
+from inference.executor import Span, executor_for
 
 logger = logging.getLogger(__name__)
 
 _WANTED = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+Served = TypeVar("Served")
+
 _GAIN = 0.95  # bf16 is less exact, so it must at least be this much quicker to be worth it
 
 
@@ -76,58 +81,98 @@ def cast(model: Any, dtype: torch.dtype) -> None:
         parameter.data = parameter.data.to(dtype, copy=True)
 
 
-@torch.no_grad()
 def decode_seconds(model: Any, *, prompt: int = 32, steps: int = 8, rounds: int = 3) -> float:
     """Seconds that one token takes after a short prompt: the best round, so that a busy machine misleads less."""
     vocabulary = model.get_input_embeddings().num_embeddings
-    ids = torch.arange(prompt).remainder(vocabulary).unsqueeze(0)
+    executor = executor_for(model, rows=1, context=prompt + steps)
     best = float("inf")
     for _ in range(rounds):
-        cache = model(ids, use_cache=True).past_key_values
+        executor.forward([Span(0, 0, [token % vocabulary for token in range(prompt)])], every=False)
         started = time.perf_counter()
-        for _ in range(steps):
-            cache = model(ids[:, :1], past_key_values=cache, use_cache=True).past_key_values
+        for step in range(steps):
+            executor.forward([Span(0, prompt + step, [0])], every=False)
         best = min(best, (time.perf_counter() - started) / steps)
     return best
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a base model says of itself. `ends` are the tokens that end a turn."""
+
+    context: int  # tokens of prompt and answer
+    parameters: int
+    ends: tuple[int, ...]
+
+
+def facts_of(model: Any) -> Facts:
+    """Of a model as `load_base` gives it."""
+    ends = model.generation_config.eos_token_id
+    return Facts(
+        context=int(getattr(model.config.get_text_config(), "max_position_embeddings", 2048)),
+        parameters=int(model.num_parameters()),
+        ends=tuple(ends if isinstance(ends, list) else [] if ends is None else [ends]),
+    )
 
 
 class Replaced(Exception):
     """The base model's files are no longer those that were loaded at the start. Only a new process can go on."""
 
 
-class Models:
-    """What is being served, by adapter: the base model's weights with one adapter merged in, once.
+class Models(Generic[Served]):
+    """What is being served, by adapter: what `make` makes of the base model's weights with one adapter merged in.
 
     Unmerged adapters cost a third of the speed, and merging in and out of one model drifts a little every time. So
     each adapter gets weights of its own, read from disk, and the base model takes no memory while nobody asks for it.
-    At most `limit` are kept; the one not used for longest goes first.
+    At most `limit` are kept; the one not used for longest goes first. Raises ModelMissing.
     """
 
-    def __init__(self, folder: Path, shelf: Shelf, *, dtype: str, device: str, limit: int) -> None:
+    def __init__(
+        self, folder: Path, shelf: Shelf, *, dtype: str, device: str, limit: int, make: Callable[[Any], Served]
+    ) -> None:
         if limit < 1:
             raise ValueError(f"at least one model must be kept in memory, got {limit}")
         self._folder = folder
         self._shelf = shelf
         self._device = device
         self._limit = limit
+        self._make = make
         self._stamp = _stamp(folder)
         self.base_sha256 = model_sha256(folder)
         base, self.dtype = load_base(folder, dtype, device)
-        self._kept: OrderedDict[str | None, Any] = OrderedDict({None: base})
+        self.facts = facts_of(base)
+        self._kept: OrderedDict[str | None, Served] = OrderedDict({None: make(base)})
 
-    def get(self, card: AdapterCard | None) -> Any:
-        """The model to generate with; None means the base model as it is. Raises AdapterRefused or Replaced."""
+    @property
+    def kept(self) -> Mapping[str | None, Served]:
+        """What is in memory, by the adapter's id; None is the base model as it is."""
+        return self._kept
+
+    def room(self, adapter: str | None, in_use: Collection[str | None] = ()) -> bool:
+        """Whether `get` would find it, or a place for it, without taking one that is in use."""
+        return adapter in self._kept or len(self._kept) < self._limit or any(n not in in_use for n in self._kept)
+
+    def get(self, card: AdapterCard | None, in_use: Collection[str | None] = ()) -> Served:
+        """What serves an adapter; None means the base model as it is. There must be `room`.
+
+        Raises AdapterRefused, ModelMissing or Replaced.
+        """
         adapter = card.id if card else None
         if adapter not in self._kept:
             if card:
                 self._shelf.verify(card, self.base_sha256)
-                self._kept.pop(None, None)  # where there is an adapter, the base model is seldom asked for again
-            while len(self._kept) >= self._limit:
-                self._kept.popitem(last=False)
+            self._make_room(in_use, base=card is None)
             gc.collect()  # modules are full of reference cycles, and their memory is wanted now
-            self._kept[adapter] = self._read(card)
+            self._kept[adapter] = self._make(self._read(card))
         self._kept.move_to_end(adapter)
         return self._kept[adapter]
+
+    def _make_room(self, in_use: Collection[str | None], *, base: bool) -> None:
+        idle = [adapter for adapter in self._kept if adapter not in in_use]
+        if not base and None in idle:
+            self._kept.pop(None)  # where there is an adapter, the base model is seldom asked for again
+            idle.remove(None)
+        while len(self._kept) >= self._limit:
+            self._kept.pop(idle.pop(0))
 
     def _read(self, card: AdapterCard | None) -> Any:
         if _stamp(self._folder) != self._stamp:

@@ -30,8 +30,8 @@ def logits(model: Any) -> torch.Tensor:
     return found
 
 
-def models_of(base: Path, shelf: Shelf, *, dtype: str = "float32", limit: int = 2) -> Models:
-    return Models(base, shelf, dtype=dtype, device="cpu", limit=limit)
+def models_of(base: Path, shelf: Shelf, *, dtype: str = "float32", limit: int = 2) -> Models[Any]:
+    return Models(base, shelf, dtype=dtype, device="cpu", limit=limit, make=lambda model: model)
 
 
 def test_a_merged_copy_computes_what_peft_computes_unmerged(
@@ -83,6 +83,27 @@ def test_the_least_used_copy_goes_first(base: Path, shelf: Shelf, make_adapter: 
     again = models.get(b)
     assert again is not second
     assert torch.equal(logits(again), logits(second))
+
+
+def test_what_is_in_use_is_never_let_go(base: Path, shelf: Shelf, make_adapter: MakeAdapter) -> None:
+    a, b, c = (make_adapter(shelf, seed=seed) for seed in (1, 2, 3))
+    models = models_of(base, shelf, limit=2)
+    first, second = models.get(a), models.get(b)
+    assert not models.room(c.id, in_use={a.id, b.id})
+    assert models.room(a.id, in_use={a.id, b.id})  # it is there
+    assert models.room(c.id, in_use={a.id})
+    models.get(c, in_use={a.id})
+    assert models.get(a) is first
+    assert models.get(b, in_use={a.id}) is not second
+
+
+def test_the_base_model_stays_while_it_is_in_use(base: Path, shelf: Shelf, make_adapter: MakeAdapter) -> None:
+    models = models_of(base, shelf, limit=2)
+    plain = models.get(None)
+    models.get(make_adapter(shelf, seed=1), in_use={None})
+    assert models.get(None) is plain
+    models.get(make_adapter(shelf, seed=2), in_use={None})
+    assert models.get(None) is plain
 
 
 def test_the_base_model_makes_room_for_an_adapter_and_comes_back_when_asked_for(
