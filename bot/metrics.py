@@ -26,6 +26,15 @@ class Metrics:
             "sahpathi_rows", "Inbox messages, outbox parts and incidents by state", ["state"], registry=self.registry
         )
 
+        self.model = Gauge(
+            "sahpathi_model_requests", "Answers being written, and questions waiting for one", ["state"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.recalled = Gauge(
+            "sahpathi_answer_cache", "Questions looked up among recent answers since the start", ["found"],
+            registry=self.registry,
+        )  # fmt: skip
+
     def render(self, counts: dict[str, int]) -> bytes:
         """The exposition text, with the database's present counts."""
         for state, count in counts.items():

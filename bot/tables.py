@@ -104,10 +104,14 @@ class InboxMessage(Table):
 
 
 class StoredAnswer(Table):
-    """The answer to one inbox message. `review`: None -> approved | corrected, of a refusal approved | false_alarm."""
+    """The answer to a message. `review`: approved | corrected | rejected; of a refusal approved | false_alarm."""
 
     __tablename__ = "answers"
-    __table_args__ = (UniqueConstraint("message_id"), Index("ix_answers_created_at", "created_at"))
+    __table_args__ = (
+        UniqueConstraint("message_id"),
+        Index("ix_answers_created_at", "created_at"),
+        Index("ix_answers_review_reviewed_at", "review", "reviewed_at"),
+    )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     message_id: Mapped[int] = mapped_column(ForeignKey("inbox.id"))
@@ -128,7 +132,7 @@ class StoredAnswer(Table):
     timings: Mapped[dict[str, Any]] = mapped_column(default=dict)
     verdict: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # {action, category, layer, score}
     rating: Mapped[int] = mapped_column(default=0)  # +1 thumb up, -1 thumb down, 0 none
-    review: Mapped[str | None] = mapped_column(String(12), index=True)
+    review: Mapped[str | None] = mapped_column(String(12))
     correction: Mapped[str | None] = mapped_column(Text)
     reviewed_by: Mapped[str | None] = mapped_column(String(80))
     reviewed_at: Mapped[datetime | None]

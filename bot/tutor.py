@@ -1,4 +1,4 @@
-"""One turn, readable from top to bottom: safety, commands, everyday, sums, retrieve, write, check, answer.
+"""One turn, readable from top to bottom: safety, commands, everyday, sums, recall, retrieve, write, check, answer.
 
 What a student sees is fixed text, a sentence that a passage supports, or a sentence of the book itself. Generated text
 is checked sentence by sentence while it is written; a sentence is shown only once it has passed (decision 0004).
@@ -61,6 +61,16 @@ class Commands(Protocol):
     def behind(self, text: str) -> str | None: ...
 
 
+class Recall(Protocol):
+    """Answers that are at hand: `bot.recall.recall.Recall`."""
+
+    async def find(self, question: str, turn: Turn, language: str, decoding: Decoding) -> Answer | None: ...
+
+    def keep(
+        self, question: str, turn: Turn, language: str, decoding: Decoding, answer: Answer, topic: str | None
+    ) -> None: ...
+
+
 async def unheard(piece: str) -> None:
     """Publish to nobody: for channels that show finished answers only."""
 
@@ -104,6 +114,7 @@ class Tutor:
     commands: Commands
     prompt: Callable[[str, Sequence[str]], list[Message]]
     decoding: Decoding
+    recall: Recall | None = None  # None: every question is answered from the book
     passages: int = 3
     longest_question: int = 2000
 
@@ -124,15 +135,8 @@ class Tutor:
             return self._fixed("too_long", Route.REFUSED, language, watch)
         if (told := self._told(turn, question)) is not None:
             return told
-        if (met := self.everyday(question)) is not None:
-            route, key = met
-            return self._fixed(key, route, language, watch)
-        with watch.stage("calculate"):
-            computed = self.calculate(turn.text, language)  # with its line breaks: they part two equations
-        if computed is not None:
-            return await self._computed(computed, language, watch)
-        if not any(character.isalnum() for character in question):
-            return self._fixed("rephrase", Route.SMALLTALK, language, watch)
+        if (met := await self._without_the_book(question, turn, language, watch)) is not None:
+            return met
         with watch.stage("retrieve"):
             found = await self.retriever.retrieve(
                 question,
@@ -144,6 +148,31 @@ class Tutor:
         if not found.passages:
             return self._not_in_book(found, language, watch)
         return await self._from_book(question, turn, found, language, watch, publish)
+
+    async def _without_the_book(self, question: str, turn: Turn, language: str, watch: Watch) -> Answer | None:
+        """The reply to what no page has to be looked up for: small talk, a sum, what has been answered before."""
+        if (met := self.everyday(question)) is not None:
+            route, key = met
+            return self._fixed(key, route, language, watch)
+        with watch.stage("calculate"):
+            computed = self.calculate(turn.text, language)  # with its line breaks: they part two equations
+        if computed is not None:
+            return await self._computed(computed, language, watch)
+        if not any(character.isalnum() for character in question):
+            return self._fixed("rephrase", Route.SMALLTALK, language, watch)
+        return await self._at_hand(question, turn, language, watch)
+
+    async def _at_hand(self, question: str, turn: Turn, language: str, watch: Watch) -> Answer | None:
+        """What a teacher answered to the same question, or we did a moment ago; screened like any answer."""
+        if self.recall is None:
+            return None
+        with watch.stage("recall"):
+            found = await self.recall.find(question, turn, language, self.decoding)
+        if found is None:
+            return None
+        with watch.stage("screen"):
+            verdict = await screened(self.safety.screen_answer, found.text)
+        return replace(found, timings=watch.timings()) if verdict.action is Action.ALLOW else None
 
     def _own_words(self, turn: Turn, question: str) -> str:
         """What the student says beyond our own words: nothing of a button's, of a command what follows its name."""
@@ -188,7 +217,7 @@ class Tutor:
             )
         sources = _sources(draft, quote)
         confidence = draft.confidence if draft else min(1.0, quote.passage.score)
-        return Answer(
+        answer = Answer(
             text=text,
             route=Route.GENERATED if draft else Route.QUOTED,
             language=language,
@@ -201,6 +230,9 @@ class Tutor:
             decoding=self.decoding if draft else None,
             timings=watch.timings(),
         )
+        if self.recall is not None and (draft or self.generator is None):  # a quote for want of the model is not kept
+            self.recall.keep(question, turn, language, self.decoding, answer, self._topic(turn, found.passages))
+        return answer
 
     async def _write(
         self,
@@ -218,7 +250,7 @@ class Tutor:
         stream = self.generator.stream(
             messages,
             decoding=self.decoding,
-            subject=turn.profile.subject or passages[0].subject,
+            subject=self._topic(turn, passages),
             conversation=turn.conversation,
         )
         proof = Proof(self.grounder, self.safety, question, passages, quote, publish)
@@ -228,6 +260,10 @@ class Tutor:
         except GenerationError as error:
             logger.warning("no text generated (%s); quoting the book", type(error.__cause__ or error).__name__)
             return None
+
+    def _topic(self, turn: Turn, passages: Sequence[Passage]) -> str:
+        """The subject whose adapter writes: the student's, else that of the best passage."""
+        return turn.profile.subject or passages[0].subject
 
     def _declined(self, verdict: Verdict, language: str, watch: Watch) -> Answer:
         route = Route.ESCALATED if verdict.action is Action.ESCALATE else Route.REFUSED

@@ -64,6 +64,14 @@ def _add_answers(router: APIRouter, pages: StaffPages, visits: Visits) -> None:
     async def correct(request: Request, answer_id: str) -> Response:
         return await visits.guarded(pages.correct(request, answer_id))
 
+    @router.post("/answers/{answer_id}/reject")
+    async def reject(request: Request, answer_id: str) -> Response:
+        return await visits.guarded(pages.reject(request, answer_id))
+
+    @router.post("/answers/{answer_id}/retract")
+    async def retract(request: Request, answer_id: str) -> Response:
+        return await visits.guarded(pages.retract(request, answer_id))
+
     @router.post("/answers/{answer_id}/rightly-refused")
     async def rightly_refused(request: Request, answer_id: str) -> Response:
         return await visits.guarded(pages.judge_refusal(request, answer_id, right=True))

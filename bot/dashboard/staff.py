@@ -18,6 +18,8 @@ LONGEST_CORRECTION = 4000  # characters
 DONE = {
     "approved": "Approved.",
     "corrected": "Your correction is saved.",
+    "rejected": "Noted: it is not given again.",
+    "retracted": "The verdict is taken back.",
     "rightly-refused": "Noted: rightly refused.",
     "wrongly-refused": "Noted: it should have been answered.",
 }
@@ -131,6 +133,20 @@ class StaffPages:
             return await self._answer_page(visitor, answer, problem=problem, draft=text)
         kept = await self._store.review(answer_id, by=visitor.user.name, correction=text)
         return self._reviewed(answer_id, visitor.user, "corrected", kept=kept)
+
+    async def reject(self, request: Request, answer_id: str) -> Response:
+        """Say that it is wrong, where there is no better answer at hand."""
+        visitor = await self._visits.visitor(request)
+        await self._visits.form(request)
+        kept = await self._store.reject(answer_id, by=visitor.user.name)
+        return self._reviewed(answer_id, visitor.user, "rejected", kept=kept)
+
+    async def retract(self, request: Request, answer_id: str) -> Response:
+        """Take a verdict back, as if nobody had looked."""
+        visitor = await self._visits.visitor(request)
+        await self._visits.form(request)
+        kept = await self._store.retract_review(answer_id)
+        return self._reviewed(answer_id, visitor.user, "retracted", kept=kept)
 
     async def judge_refusal(self, request: Request, answer_id: str, *, right: bool) -> Response:
         """Say whether the safety filter was right not to let this be answered."""

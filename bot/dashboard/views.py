@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bot.ports import Action, Route
-from bot.store import APPROVED, CORRECTED, FALSE_ALARM
+from bot.store import APPROVED, CORRECTED, FALSE_ALARM, REJECTED
 from bot.tables import StoredAnswer
 from bot.words import REFUSALS, category
 
@@ -21,6 +21,7 @@ FILTERS: Mapping[str, tuple[str, str | None]] = {  # in the address -> (in words
     "to-review": ("To review", None),
     "approved": ("Approved", APPROVED),
     "corrected": ("Corrected", CORRECTED),
+    "rejected": ("Rejected", REJECTED),
     "false-alarms": ("Wrongly refused", FALSE_ALARM),
 }
 ROUTES: Mapping[str, str] = {
@@ -114,7 +115,12 @@ def reviewed(answer: StoredAnswer) -> str:
     """What staff said of it."""
     if answer.review == APPROVED and answer.route == Route.REFUSED:
         return "Rightly refused"
-    said = {APPROVED: "Approved", CORRECTED: "Corrected", FALSE_ALARM: "Should have been answered"}
+    said = {
+        APPROVED: "Approved",
+        CORRECTED: "Corrected",
+        REJECTED: "Rejected",
+        FALSE_ALARM: "Should have been answered",
+    }
     return said.get(answer.review or "", "To review")
 
 

@@ -17,6 +17,7 @@ from bot.store.messages import ANSWERED, BURIED, HELD, WAITING, Messages, Work
 from bot.store.parts import Parts, Pending
 from bot.store.staff import Staff
 from bot.store.students import Students
+from bot.store.verified import REJECTED, Verified
 
 __all__ = [
     "ANSWERED",
@@ -28,6 +29,7 @@ __all__ = [
     "HELD",
     "OPEN",
     "REAL",
+    "REJECTED",
     "WAITING",
     "Accepted",
     "Alert",
@@ -43,7 +45,7 @@ __all__ = [
 ]
 
 
-class Store(Arrivals, Messages, Parts, Students, GivenUp, Incidents, Log, Alarms, Staff):
+class Store(Arrivals, Messages, Parts, Students, GivenUp, Incidents, Log, Verified, Alarms, Staff):
     """All reading and writing of the database."""
 
     async def is_due(self, conversation_id: int) -> bool:

@@ -74,12 +74,13 @@ class Log(Database):
     ) -> list[StoredAnswer]:
         """Logged answers, newest first.
 
-        `review` is "any", "approved", "corrected", "false_alarm" (a refusal), or None for those waiting to be reviewed:
-        answers from a book. Greetings, commands and refusals wait for nobody.
+        `review` is "any", "approved", "corrected", "rejected", "false_alarm" (a refusal), or None for those waiting to
+        be reviewed: answers from a book. Greetings, commands and refusals wait for nobody.
         """
         query = select(StoredAnswer).order_by(StoredAnswer.created_at.desc(), StoredAnswer.message_id.desc())
         if review != "any":
-            waiting = and_(StoredAnswer.review.is_(None), StoredAnswer.confidence.is_not(None))
+            unread = StoredAnswer.route != Route.VERIFIED  # a teacher has read what those say
+            waiting = and_(StoredAnswer.review.is_(None), StoredAnswer.confidence.is_not(None), unread)
             query = query.where(waiting if review is None else StoredAnswer.review == review)
         if route:
             query = query.where(StoredAnswer.route == route)
@@ -113,7 +114,8 @@ class Log(Database):
         On the channels of `agreed_elsewhere` the school has asked before; there only those are left out who said stop.
         """
         agreed = _agreed(agreed_elsewhere)
-        taught = or_(StoredAnswer.review.in_((APPROVED, CORRECTED)), StoredAnswer.route == Route.VERIFIED)
+        said_again = and_(StoredAnswer.route == Route.VERIFIED, StoredAnswer.review.is_(None))
+        taught = or_(StoredAnswer.review.in_((APPROVED, CORRECTED)), said_again)
         lesson = (StoredAnswer.route.in_(OF_A_LESSON), StoredAnswer.question != "")
         joined = select(StoredAnswer).join(Conversation, Conversation.id == StoredAnswer.conversation_id)
         of_lessons = joined.where(*lesson)

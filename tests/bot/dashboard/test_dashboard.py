@@ -160,7 +160,7 @@ async def test_other_forms_need_a_token_too(client: httpx.AsyncClient, path: str
 async def test_reviewing_without_signing_in_changes_nothing(client: httpx.AsyncClient, store: Store) -> None:
     answer_id = await log(store, "Why?")
     form = {"token": token((await client.get("/dashboard/sign-in")).text), "correction": "Nonsense."}
-    for verb in ("approve", "correct"):
+    for verb in ("approve", "correct", "reject", "retract"):
         response = await client.post(f"/dashboard/answers/{answer_id}/{verb}", data=form)
         assert response.url.path == "/dashboard/sign-in"
     assert (await kept(store, answer_id)).review is None
@@ -257,6 +257,23 @@ async def test_teacher_corrects_and_later_approves_the_original(teacher: httpx.A
     await teacher.post(f"{address}/approve", data=form)
     answer = await kept(store, answer_id)
     assert (answer.review, answer.correction) == ("approved", None)
+
+
+async def test_teacher_rejects_and_takes_the_verdict_back(teacher: httpx.AsyncClient, store: Store) -> None:
+    answer_id = await log(store, "Why?")
+    address = f"/dashboard/answers/{answer_id}"
+    page = (await teacher.get(address)).text
+    assert "not to be given again" in page
+    assert "Take the verdict back" not in page  # nobody has given one
+    form = {"token": token(page)}
+    assert "it is not given again" in (await teacher.post(f"{address}/reject", data=form)).text
+    answer = await kept(store, answer_id)
+    assert (answer.review, answer.reviewed_by, answer.correction) == ("rejected", NAME, None)
+    assert address in (await teacher.get("/dashboard", params={"show": "rejected"})).text
+    assert "The verdict is taken back" in (await teacher.post(f"{address}/retract", data=form)).text
+    answer = await kept(store, answer_id)
+    assert (answer.review, answer.reviewed_by) == (None, None)
+    assert (await teacher.post(f"{address}/retract", data=form)).status_code == 404
 
 
 @pytest.mark.parametrize(
