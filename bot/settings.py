@@ -113,12 +113,22 @@ class ModelSettings(BaseModel):
     """Which weights answer, and on how many threads."""
 
     base: str = Field(str(PROJECT / "data" / "models" / "base"), description="Folder of the base model, or a hub name.")
+    gguf: Path | None = Field(
+        None, description="A file of `sahpathi export gguf`, which llama.cpp serves instead. Empty: our own engine."
+    )
     threads: int = Field(2, ge=1, le=256, description="Processor threads for generation.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Number format of the weights; auto times both at start-up and takes the faster."
     )
     timeout: float = Field(60.0, gt=0, description="Seconds one generation may take before the book is quoted instead.")
     enabled: bool = Field(True, description="false: never generate, always quote the book.")
+    slots: int = Field(16, ge=1, le=256, description="Answers written side by side; fewer where memory is short.")
+    waiting: int = Field(
+        64, ge=1, le=10_000, description="Questions that may wait for the model; with more the book is quoted at once."
+    )
+    patience: float = Field(
+        60.0, gt=0, description="Seconds a question may wait for its turn before the book is quoted instead."
+    )
 
 
 class DecodingSettings(BaseModel):
@@ -234,7 +244,7 @@ class SmtpSettings(BaseModel):
 class WorkerSettings(BaseModel):
     """How messages are taken, retried and given up."""
 
-    concurrency: int = Field(4, ge=1, le=64, description="Conversations answered at a time by one process.")
+    concurrency: int = Field(24, ge=1, le=256, description="Conversations answered at a time by one process.")
     lease_seconds: float = Field(
         30.0, ge=1.0, description="A conversation whose worker is silent this long is free again."
     )
@@ -266,6 +276,24 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, description="SQLAlchemy URL. Empty: SQLite in the home folder.")
     redis_url: SecretStr | None = Field(None, description="redis://host:6379/0. Empty: the queue is in memory.")
     chroma_url: HttpUrl | None = Field(None, description="A Chroma server, http://host:8000. Empty: embedded.")
+    generator_url: HttpUrl | None = Field(
+        None,
+        description="An OpenAI-compatible server that writes the answers, http://host:8000. Empty: this machine does.",
+    )
+    generator_key: SecretStr | None = Field(
+        None, description="What that server wants as a key, and what `sahpathi inference` asks for."
+    )
+    generator_model: str = Field(
+        "", description="The model on that server where no adapter applies. Empty: the first one that it lists."
+    )
+    generator_models: Annotated[dict[str, str], NoDecode] = Field(
+        {},
+        description="Models on that server by adapter or subject, such as science=tutor-science, maths=tutor-maths.",
+    )
+    generator_adapters: str = Field(
+        "",
+        description="Folder of our adapters as that server sees it; vLLM is then told to load them. Empty: it is not.",
+    )
     textbooks: Path = Field(PROJECT / "data" / "textbooks", description="Folder of Markdown textbooks.")
     adapters: Path = Field(PROJECT / "data" / "adapters", description="Folder of the shipped adapters.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
@@ -285,6 +313,16 @@ class Settings(BaseSettings):
     safety: SafetySettings = SafetySettings()
     smtp: SmtpSettings = SmtpSettings()
     worker: WorkerSettings = WorkerSettings()
+
+    @field_validator("generator_models", mode="before")
+    @classmethod
+    def _paired(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        pairs = [pair.partition("=") for pair in given.split(",") if pair.strip()]
+        if not all(name.strip() and model.strip() for name, _, model in pairs):
+            raise ValueError("write pairs such as science=tutor-science, with commas between them")
+        return {name.strip(): model.strip() for name, _, model in pairs}
 
     @classmethod
     def load(cls, **given: Any) -> Settings:

@@ -16,6 +16,7 @@ from bot.cli import (
     evaluate,
     export,
     incidents,
+    inference,
     people,
     runs,
     serve,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command()(serve.serve)
 app.command()(serve.worker)
+app.command()(inference.inference)
 app.command()(chat.chat)
 app.command()(simulate.simulate)
 app.command()(doctor.doctor)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import evaluate_answers, evaluate_safety
+from bot.cli import evaluate_answers, evaluate_safety, evaluate_same, evaluate_speed, evaluate_tutor
 from bot.cli.common import Json, errors, load_settings, out, progress, rounded, show
 from bot.cli.workbench import SHIPPED, pairs, training
 from bot.errors import SetupError
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from training.data import Example
     from training.evals.retrieval import Abstention, Report, Scores
 
-app = typer.Typer(no_args_is_help=True, help="Measure retrieval, answers and the safety filter on what was held out.")
+app = typer.Typer(
+    no_args_is_help=True, help="Measure retrieval, answers, speed and the safety filter on what was held out."
+)
 
 SHOWN_MISSES = 20
 SHOWN_POINTS = 20
@@ -34,6 +36,9 @@ Split = Annotated[str, typer.Option(help="train, dev or test.")]
 app.command()(evaluate_safety.safety)
 app.command()(evaluate_safety.fairness)
 app.command()(evaluate_answers.answers)
+app.command()(evaluate_tutor.tutor)
+app.command()(evaluate_same.same)
+app.command()(evaluate_speed.speed)
 
 
 @app.command()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json as encoding
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table as Grid
 
 from bot.cli.common import Json, load_settings, out, progress
@@ -14,7 +16,8 @@ from bot.cli.workbench import SHIPPED, bench, pairs, training
 from bot.errors import SetupError
 
 if TYPE_CHECKING:
-    from training.evals.table import Cell, Table
+    from training.data import Example
+    from training.evals.table import Cell, Line, Table
 
 
 def answers(
@@ -26,19 +29,21 @@ def answers(
         typer.Option("--questions", exists=True, help="JSONL files or folders of them; default: the shipped pairs."),
     ] = None,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    limit: Annotated[int, typer.Option(min=0, help="Ask at most so many, spread over all of them; 0: all.")] = 0,
     html: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write the table to this HTML file.")] = None,
     json: Json = False,
 ) -> None:
     """Score the answers of adapters on held-out questions, before any quoting. By default: base and current."""
     settings = load_settings()
     with training():
+        from bot.cli.adapter_bench import answering
         from bot.compose import shelf
         from training.data import of_split
         from training.evals.answers import answered, by_engine
         from training.evals.table import Run, table
         from training.evals.table import html as as_html
 
-        examples = of_split(pairs(questions or [SHIPPED]), split)
+        examples = spread(of_split(pairs(questions or [SHIPPED]), split), limit)
         if not examples:
             raise SetupError(f"There are no examples in the split {split!r}.")
         runs = []
@@ -49,7 +54,12 @@ def answers(
                 runs.append(Run(adapter, rows))
         made = table(runs)
     if html is not None:
-        notes = {"Questions": f"{len(examples)}, {split} split", "Base model": engine.base_sha256[:12]}
+        notes = {
+            "Questions": f"{len(examples)} of the {split} split, and up to 20 again with another chapter's passages",
+            "Base model": engine.base_sha256[:12],
+            "current": answering(settings, engine.shelf, "general"),
+            "Seconds": "one adapter after the other; `sahpathi evaluate speed` compares them turn by turn",
+        }
         html.write_text(as_html(made, "Answers on held-out questions", notes), encoding="utf-8")
     if json:
         print(encoding.dumps(made.named(), ensure_ascii=False))
@@ -57,23 +67,31 @@ def answers(
         _show(made)
 
 
+def spread(examples: Sequence[Example], most: int) -> list[Example]:
+    """At most so many (0: all), spread evenly over them: always the same ones."""
+    if not 0 < most < len(examples):
+        return list(examples)
+    return [examples[place * len(examples) // most] for place in range(most)]
+
+
 def _show(made: Table) -> None:
     grid = Grid(box=None, pad_edge=False, header_style="bold")
     for heading in ("", "n", *made.runs):
         grid.add_column(heading, justify="left" if not heading else "right")
     for line in made.lines:
-        grid.add_row(line.measure, str(line.n), *(_cell(cell) for cell in line.cells))
+        grid.add_row(line.measure, str(line.n), *(_cell(line, cell) for cell in line.cells))
     grid.add_row("expected calibration error", "", *("" if one is None else f"{one.ece:.3f}" for one in made.sure))
     out.print(grid)
     if len(made.runs) > 1:
-        out.print(f"Means with 95% intervals; below, the difference to {made.runs[0]} on the same questions.")
+        out.print(
+            f"Means with 95% intervals; below, the difference to {made.runs[0]} on the same questions, with a star "
+            "where it is more than chance."
+        )
 
 
-def _cell(cell: Cell | None) -> str:
+def _cell(line: Line, cell: Cell | None) -> str:
     if cell is None:
         return ""
-    text = f"{cell.mean.mean:.3f} \\[{cell.mean.low:.3f}, {cell.mean.high:.3f}]"
-    if (gain := cell.difference) is None:
-        return text
-    mark = "*" if gain.better or gain.worse else ""
-    return f"{text}\n{gain.mean:+.3f} \\[{gain.low:+.3f}, {gain.high:+.3f}]{mark}"
+    mean, interval, gain = line.shown(cell)
+    below = f"\n{gain}{'*' if cell.sure else ''}" if gain else ""
+    return escape(f"{mean} {interval}{below}")

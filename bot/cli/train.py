@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bot.cli.classifiers import show_gate
-from bot.cli.common import load_settings, out, progress
+from bot.cli.common import Json, load_settings, out, progress, show
 from bot.cli.people import with_store
 from bot.cli.train_adapter import sft, trained
 from bot.cli.train_preferences import dpo, grpo
@@ -36,7 +36,9 @@ app.command()(grpo)
 Corpus = Annotated[
     Path | None, typer.Option(exists=True, file_okay=False, help="Folder with prose/*.jsonl[.xz] to add.")
 ]
-BaseRecipe = Annotated[str, typer.Option("--recipe", help="A shipped recipe's name (base-cpu, base) or a YAML file.")]
+BaseRecipe = Annotated[
+    str, typer.Option("--recipe", help="A shipped recipe's name (base-cpu, pretrain-10m) or a YAML file.")
+]
 Output = Annotated[Path | None, typer.Option(help="Folder that receives the model instead of the recipe's.")]
 
 
@@ -52,17 +54,36 @@ def tokenizer(recipe: BaseRecipe = "base-cpu", corpus: Corpus = None, output: Ou
 
 
 @app.command()
+def pack(
+    recipe: BaseRecipe = "base-cpu",
+    corpus: Corpus = None,
+    output: Output = None,
+    processes: Annotated[int, typer.Option(min=0, help="How many work on it; 0: one a processor.")] = 0,
+    json: Json = False,
+) -> None:
+    """Turn the text for pretraining into tokens on disk. `pretrain` does so too, where it was not done."""
+    with training():
+        from training.pretrain import packed_text
+
+        arguments = section(found(recipe, corpus=corpus, output=output).pretrain, recipe, "pretrain")
+        with progress("Packing") as bar:
+            packed = packed_text(arguments, bar, processes)
+        rows = [asdict(source) for source in packed.sources]
+    columns = {"name": "source", "documents": "documents", "learned": "tokens", "kept_back": "held back"}
+    show(rows, columns, as_json=json, empty="There is no text.")
+
+
+@app.command()
 def pretrain(recipe: BaseRecipe = "base-cpu", corpus: Corpus = None, output: Output = None) -> None:
     """Train the base model on the textbooks. A run that was stopped goes on where it was."""
     with training():
+        from training.pretrain import packed_text
         from training.pretrain import pretrain as run
 
         arguments = section(found(recipe, corpus=corpus, output=output).pretrain, recipe, "pretrain")
-        report = run(arguments)
-        out.print(
-            f"{report.parameters / 1e6:.1f} million parameters, {report.tokens:,} tokens in {report.seconds:.0f} s; "
-            f"loss {report.plain_loss:.2f} on held-out text, {report.grounded_loss:.2f} on grounded answers."
-        )
+        with progress("Packing") as bar:
+            packed_text(arguments, bar)
+        out.print(run(arguments).summary())
 
 
 @app.command()

@@ -53,6 +53,8 @@ def test_every_setting_says_what_it_is_for() -> None:
         ("SAHPATHI_SAFETY__ADULTS", "mailto:a@school.example, telegram:@asha", "number 2"),
         ("SAHPATHI_SAFETY__ADULTS", "telegram:12, telegram:12", "once"),
         ("SAHPATHI_SAFETY__ESCALATE_AFTER_SECONDS", "0", "SAHPATHI_SAFETY__ESCALATE_AFTER_SECONDS"),
+        ("SAHPATHI_GENERATOR_URL", "gpu-box", "SAHPATHI_GENERATOR_URL"),
+        ("SAHPATHI_GENERATOR_MODELS", "science", "science=tutor-science"),
         ("SAHPATHI_SMTP__HOST", "mail.school.example", "host and sender"),
         ("SAHPATHI_SMTP__SENDER", "The tutor", "tutor@school.example"),
         ("SAHPATHI_SMTP__USER", "tutor", "user and password"),

@@ -1,0 +1,83 @@
+"""`sahpathi evaluate speed`: how fast each adapter answers on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bot.cli.common import Json, load_settings, out, progress, show, show_json
+from bot.cli.evaluate_answers import spread
+from bot.cli.workbench import SHIPPED, bench, pairs, training
+from bot.errors import SetupError
+
+if TYPE_CHECKING:
+    from training.evals.speed import Speed, Timed
+
+
+def speed(
+    adapters: Annotated[
+        list[str] | None, typer.Argument(help='Ids, "current" or "base"; the first is what others are compared with.')
+    ] = None,
+    questions: Annotated[
+        list[Path] | None,
+        typer.Option("--questions", exists=True, help="JSONL files or folders of them; default: the shipped pairs."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    limit: Annotated[int, typer.Option(min=1, help="How many questions, spread over all of them.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each adapter answers each question.")] = 3,
+    longest: Annotated[int, typer.Option(min=1, help="Tokens of an answer at most.")] = 100,
+    json: Json = False,
+) -> None:
+    """Time the answers of adapters, which take turns, with prompts as at serving time. By default: base and current."""
+    settings = load_settings()
+    with training():
+        from bot.compose import shelf
+        from inference.prompt import grounded
+        from training.data import of_split
+        from training.evals.speed import measure
+
+        examples = spread(of_split(pairs(questions or [SHIPPED]), split), limit)
+        with bench(settings, Path(settings.model.base), shelf(settings), examples) as (engine, retrieve, _):
+            asked = [(one.question, one.passages or tuple(retrieve(one.question))) for one in examples]
+            prompts = [grounded(question, passages) for question, passages in asked if passages]
+            try:
+                with progress("Timing") as bar:
+                    found = measure(
+                        engine, adapters or ["base", "current"], prompts, rounds=rounds, longest=longest, progress=bar
+                    )
+            except ValueError as error:
+                raise SetupError(f"{error}.") from error
+    if json:
+        show_json(found.named())
+        return
+    _show(found)
+
+
+def _show(found: Timed) -> None:
+    columns = {
+        "adapter": "Adapter", "answers": "Answers", "prompt": "Prompt", "first": "First token, ms",
+        "answer": "Answer, ms", "tokens": "Tokens", "rate": "Tokens/s", "times": "Time a token", "loaded": "Loaded, MB",
+    }  # fmt: skip
+    show([_row(one) for one in found.speeds], columns, as_json=False, empty="No adapter was timed.")
+    held, most = (f"{value / 2**20:,.0f} MB" for value in (found.resident, found.peak))
+    out.print(
+        "Medians; in brackets, what nine of ten stay below. Prompt and answer in tokens; the time of a token is a "
+        f"multiple of {found.speeds[0].adapter}'s. Memory {held}, at most {most}.",
+        markup=False,
+    )
+
+
+def _row(one: Speed) -> dict[str, object]:
+    return {
+        "adapter": one.adapter,
+        "answers": one.turns,
+        "prompt": f"{one.prompt:.0f}",
+        "first": f"{one.first:,.0f} ({one.first_90:,.0f})",
+        "answer": f"{one.answer:,.0f} ({one.answer_90:,.0f})",
+        "tokens": f"{one.tokens:.0f}",
+        "rate": f"{one.rate:.1f}" if one.rate is not None else None,
+        "times": f"{one.times:.2f}",
+        "loaded": f"{one.loaded / 2**20:,.0f}",
+    }

@@ -1,0 +1,65 @@
+"""The textbooks, opened and indexed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from bot.compose.places import shelves
+from bot.errors import IndexBusy, IndexMismatch, SetupError
+from bot.folding import words
+from bot.safety.rules import Rules
+from bot.settings import PROJECT, Settings
+
+if TYPE_CHECKING:  # imported where they are made: a web process needs neither Chroma nor the providers' clients
+    from rag.library import Library
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def opened_library(
+    settings: Settings, *, rebuild: bool = False, progress: Callable[[int, int], None] | None = None
+) -> AsyncIterator[Library]:
+    """The textbooks, indexed when they changed. Raises SetupError: index in use, or made by another model."""
+    from rag.answerable import Answerable
+    from rag.errors import EmbeddingMismatch, IndexInUse, RagError
+    from rag.glossary import Glossary
+    from rag.library import Library
+
+    place = str(settings.chroma_url) if settings.chroma_url else settings.home / "index"
+    try:
+        library = await Library.open(
+            place,
+            embedding_model=settings.retrieval.embedding_model,
+            threads=settings.model.threads,
+            glossary=await asyncio.to_thread(Glossary.load, PROJECT / "data" / "glossary"),
+            answerable=await asyncio.to_thread(Answerable.load, PROJECT / "data" / "retrieval" / "answerable.json"),
+            board=settings.retrieval.board,
+            reranker=settings.retrieval.reranker,
+            admits=await asyncio.to_thread(_passage_check),
+            any_model=rebuild,
+        )
+    except EmbeddingMismatch as error:
+        raise IndexMismatch(str(error)) from error
+    except IndexInUse as error:
+        raise IndexBusy(str(error)) from error
+    except RagError as error:
+        raise SetupError(str(error)) from error
+    try:
+        report = await library.index(shelves(settings), progress, force=rebuild)
+        for problem in report.summary()["errors"]:
+            logger.warning("left out: %s", problem)
+        logger.info("%d chapters, %d passages%s", report.chapters, report.passages, ", indexed" * report.rebuilt)
+        yield library
+    finally:
+        await library.close()
+
+
+def _passage_check() -> Callable[[str], bool]:
+    """What tells a passage that gives orders to the tutor from one that teaches: a model might obey it."""
+    rules = Rules.load(PROJECT / "data" / "safety" / "rules.json")
+    return lambda text: rules.may_be_printed((words(text),))  # one view: a model reads no base64 either
