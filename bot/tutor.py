@@ -207,7 +207,12 @@ class Tutor:
             quote = await self.grounder.quote(question, found.passages)
         if quote is None:
             return self._not_in_book(found, language, watch)
-        draft = await self._write(question, turn, found.passages, quote, watch, publish)
+        draft, lasting = None, True
+        try:
+            draft = await self._write(question, turn, found.passages, quote, watch, publish)
+        except GenerationError as error:
+            logger.warning("no text generated (%s); quoting the book", type(error.__cause__ or error).__name__)
+            lasting = False
         text = draft.text if draft else quote.text
         with watch.stage("screen"):
             verdict = await screened(self.safety.screen_answer, text)
@@ -230,7 +235,7 @@ class Tutor:
             decoding=self.decoding if draft else None,
             timings=watch.timings(),
         )
-        if self.recall is not None and (draft or self.generator is None):  # a quote for want of the model is not kept
+        if self.recall is not None and lasting:  # a quote for want of the model is not kept
             self.recall.keep(question, turn, language, self.decoding, answer, self._topic(turn, found.passages))
         return answer
 
@@ -243,7 +248,10 @@ class Tutor:
         watch: Watch,
         publish: Publish,
     ) -> Draft | None:
-        """What the model writes that may be shown, shown while it is written; None when the book must be quoted."""
+        """What the model writes that may be shown, shown while it is written; None when the book must be quoted.
+
+        Raises GenerationError.
+        """
         if self.generator is None:
             return None
         messages = self.prompt(question, [passage.text for passage in passages])
@@ -254,12 +262,8 @@ class Tutor:
             conversation=turn.conversation,
         )
         proof = Proof(self.grounder, self.safety, question, passages, quote, publish)
-        try:
-            with watch.stage("write"):
-                return await proof.read(stream)
-        except GenerationError as error:
-            logger.warning("no text generated (%s); quoting the book", type(error.__cause__ or error).__name__)
-            return None
+        with watch.stage("write"):
+            return await proof.read(stream)
 
     def _topic(self, turn: Turn, passages: Sequence[Passage]) -> str:
         """The subject whose adapter writes: the student's, else that of the best passage."""

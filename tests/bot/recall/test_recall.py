@@ -94,13 +94,18 @@ async def test_another_language_class_or_decoding_is_another_question(school: Sc
     assert school.cache.hits == 0
 
 
-async def test_a_quote_for_want_of_the_model_is_not_kept(school: School) -> None:
-    school.writes()  # nothing at all
+async def test_a_quote_is_kept_where_the_model_wrote_what_does_not_stand_and_not_where_it_failed(
+    school: School,
+) -> None:
+    school.tutor.generator = ListGenerator([], dies=True)
     _, quoted = await school.ask(QUESTION)
     assert quoted.route is Route.QUOTED
+    school.writes("The moon is made of cheese.")
+    _, quoted = await school.ask(QUESTION)
+    assert (quoted.route, school.cache.hits) == (Route.QUOTED, 0)
     school.writes("Plants need sunlight.")
-    _, written = await school.ask(QUESTION)
-    assert (written.route, school.cache.hits) == (Route.GENERATED, 0)
+    _, again = await school.ask(QUESTION)
+    assert (again.route, school.cache.hits) == (Route.QUOTED, 1)
 
 
 async def test_a_verified_answer_that_may_not_be_said_is_not(school: School) -> None:
