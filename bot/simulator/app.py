@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from bot.pages import Assets
@@ -41,11 +42,17 @@ class Simulator:
 
 def _application(world: World, lines: Mapping[Provider, Line]) -> FastAPI:
     app = FastAPI(title="Sahpathi's simulator", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.include_router(control.routes(world, lines))
     _page(app)
     for line in lines.values():
         app.router.routes.extend(line.routes())
     return app
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """The caller ended in mid-request, as a service that is killed does: nothing was asked, and nobody is told."""
+    return Response(status_code=400)
 
 
 def _page(app: FastAPI) -> None:
