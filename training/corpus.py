@@ -51,14 +51,32 @@ def passages(textbooks: Path) -> list[Passage]:
 
 
 def prose(corpus: Path) -> Iterator[str]:
-    """The "text" of every line of `corpus`/prose/*.jsonl and *.jsonl.xz. Raises CorpusError, DatasetError."""
+    """The "text" of every line of every file of `prose_files`. Raises CorpusError, DatasetError."""
+    for path in prose_files(corpus):
+        for text, _ in documents(path):
+            yield text
+
+
+def prose_files(corpus: Path) -> list[Path]:
+    """`corpus`/prose/*.jsonl and *.jsonl.xz, in the order of their names. Raises CorpusError when there are none."""
     paths = sorted([*(corpus / "prose").glob("*.jsonl"), *(corpus / "prose").glob("*.jsonl.xz")])
     if not paths:
         raise CorpusError(f"{corpus / 'prose'}: no *.jsonl or *.jsonl.xz there; name the folder that holds prose/")
-    for path in paths:
-        with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                yield _text_of(path, number, line)
+    return paths
+
+
+def documents(path: Path) -> Iterator[tuple[str, int]]:
+    """The "text" of each line of a file, and how many of the file's bytes were read by then.
+
+    Raises CorpusError when the file is broken, DatasetError when a line is.
+    """
+    number = 0
+    with path.open("rb") as raw, lzma.open(raw) if path.suffix == ".xz" else raw as lines:
+        try:
+            for number, line in enumerate(lines, start=1):
+                yield _text_of(path, number, line), raw.tell()
+        except (lzma.LZMAError, EOFError) as error:
+            raise CorpusError(f"{path}: cannot be unpacked after line {number} ({error}); fetch it again") from error
 
 
 def _books(textbooks: Path) -> list[Textbook]:
@@ -70,7 +88,7 @@ def _books(textbooks: Path) -> list[Textbook]:
     return books
 
 
-def _text_of(path: Path, number: int, line: str) -> str:
+def _text_of(path: Path, number: int, line: bytes) -> str:
     try:
         text = json.loads(line)["text"]
     except (ValueError, KeyError, TypeError) as error:

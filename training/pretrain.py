@@ -7,27 +7,38 @@ weights as one that was not.
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from inference.adapters import model_sha256
 from training.checkpoint import Checkpoint, fingerprint
-from training.corpus import chapters, passages, prose
+from training.corpus import chapters, passages
 from training.data import read
 from training.errors import RecipeError, TrainingError
 from training.grounded import Maker
+from training.loop import Run, resume, train, validate
 from training.model import build_model, save_model
-from training.progress import OnProgress, Progress, reporting
-from training.stream import IGNORED, Batch, Stream, plain_tokens, split_tokens
+from training.objective import Objective
+from training.packed import OnPacked, Packed, pack
+from training.progress import OnProgress, reporting
+from training.ranks import Alone, joined
+from training.speed import compile_layers, compiling_pays, faster_precision
+from training.stream import Stream
 
 logger = logging.getLogger(__name__)
+
+# Where a run is and how it is carried out, which but for rounding changes nothing of what comes of it: it may be
+# another when the run goes on.
+_HOW = frozenset(
+    {"output", "work", "packed", "micro_tokens", "compile", "device", "threads", "workers"}
+    | {"checkpoint_every", "evaluate_every"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +50,19 @@ class PretrainArguments:
                         ask is met in disguise only
     output:             folder that holds the tokenizer (training.tokenizer) and receives the model
     work:               folder for the checkpoint; removed when the run is complete
+    packed:             folder for the plain text as tokens (training.packed); None: a folder in `work`
     hidden, layers, heads, kv_heads, feed_forward: the size of the model
     context:            longest prompt and answer, in tokens
     rope_theta:         base of the rotary frequencies
     copying:            start from weights that can copy (training.initial); false: from noise
-    steps, batch_tokens: optimiser steps, and tokens in each
+    steps, batch_tokens: optimiser steps, and tokens in each, over all processes
+    micro_tokens:       tokens that a process reads at once; the gradients of the parts add up. 0: all of its share
     short, short_steps: the first `short_steps` steps read windows of `short` tokens, the others of `context` tokens
     grounded:           share of the windows that hold grounded documents (training.grounded); the rest is plain text
     disguised:          share of the grounded documents whose content words are swapped
     learning_rate, warmup, final, weight_decay, clip: AdamW; warm-up in steps, then a cosine down to `final` of the peak
-    precision:          float32; bfloat16 (autocast); auto: whichever is timed to be faster here
+    precision:          float32; bfloat16 (autocast); auto: whichever is faster here: timed on a processor
+    compile:            always, never, or auto: on a GPU, and on a processor where it was timed to be faster
     device:             cpu, cuda or auto
     checkpoint_every, evaluate_every: in steps
     validation:         share of the plain text that is held out for the validation loss
@@ -59,6 +73,7 @@ class PretrainArguments:
     textbooks: Path
     output: Path
     work: Path
+    packed: Path | None = None
     corpus: Path | None = None
     questions: Path | None = None
     hidden: int = 256
@@ -71,6 +86,7 @@ class PretrainArguments:
     copying: bool = True
     steps: int = 1500
     batch_tokens: int = 2304
+    micro_tokens: int = 0
     short: int = 384
     short_steps: int = 1100
     grounded: float = 0.9
@@ -81,6 +97,7 @@ class PretrainArguments:
     weight_decay: float = 0.1
     clip: float = 1.0
     precision: str = "auto"
+    compile: str = "never"
     device: str = "auto"
     seed: int = 7
     checkpoint_every: int = 100
@@ -102,17 +119,26 @@ class PretrainArguments:
             raise RecipeError("copying takes two layers: set layers to 2 or more, or copying to false")
         if not 16 <= self.short <= self.context <= self.batch_tokens:
             raise RecipeError("16 <= short <= context <= batch_tokens is required")
+        if self.micro_tokens and self.micro_tokens < self.context:
+            raise RecipeError("micro_tokens must be 0, or as many as context or more: a window is read whole")
         if not 0 < self.warmup < self.steps or not 0 <= self.short_steps <= self.steps:
             raise RecipeError("0 < warmup < steps and 0 <= short_steps <= steps are required")
         if not (0 <= self.grounded <= 1 and 0 <= self.disguised <= 1 and 0 < self.validation < 0.5):
             raise RecipeError("grounded and disguised must lie in 0..1, validation between 0 and 0.5")
         if self.precision not in {"auto", "float32", "bfloat16"} or self.device not in {"auto", "cpu", "cuda"}:
             raise RecipeError("precision must be auto, float32 or bfloat16; device must be auto, cpu or cuda")
+        if self.compile not in {"auto", "always", "never"}:
+            raise RecipeError("compile must be auto, always or never")
 
     def windows(self, step: int) -> tuple[int, int]:
         """How many windows the batch of a step has, and their length in tokens."""
         length = self.short if step < self.short_steps else self.context
         return self.batch_tokens // length, length
+
+    @property
+    def packs(self) -> Path:
+        """Where the packed text is."""
+        return self.packed or self.work / "packed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,47 +154,66 @@ class PretrainReport:
     grounded_loss: float
     copied: float
 
-
-@dataclass(slots=True)
-class _Run:
-    """What one run works with."""
-
-    args: PretrainArguments
-    model: Any
-    optimizer: torch.optim.Optimizer
-    stream: Stream
-    held_out: tuple[Batch, Batch]  # plain text, grounded documents
-    precision: str
-    device: str
-    fingerprint: str
-    step: int = 0  # done
-    seconds: float = 0.0  # spent by earlier attempts
+    def summary(self) -> str:
+        """One line for whoever started the run."""
+        return (
+            f"{self.parameters / 1e6:.1f} million parameters, {self.tokens:,} tokens in {self.seconds:.0f} s; "
+            f"loss {self.plain_loss:.2f} on held-out text, {self.grounded_loss:.2f} on grounded answers."
+        )
 
 
 def pretrain(args: PretrainArguments, on_progress: OnProgress | None = None) -> PretrainReport:
     """Train, or go on where a killed run stopped; save the model beside its tokenizer. Raises TrainingError.
 
-    Without `on_progress` a progress bar is drawn.
+    Without `on_progress` a progress bar is drawn. Started by torchrun or `accelerate launch`, the processes share the
+    work; the first of them writes and shows, and all return the report.
     """
-    if args.threads:
-        torch.set_num_threads(args.threads)
     began = time.perf_counter()
     tokenizer = _tokenizer(args)
-    run = _prepare(args, tokenizer)
-    with reporting("Pretraining", args.steps, on_progress) as report:
-        _train(run, report)
-    plain, grounded, copied = _validate(run)
-    save_model(run.model, tokenizer, args.output)
+    packed = packed_text(args)  # before the processes wait for each other: it may take long
+    device = args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    with joined(device) as ranks:
+        if args.threads:
+            torch.set_num_threads(args.threads)
+        run = _prepare(args, tokenizer, packed, ranks)
+        with reporting("Pretraining", args.steps, on_progress if ranks.main else lambda _: None) as report:
+            train(run, report)
+        plain, grounded, copied = validate(run)
+        weights = ranks.weights(run.objective)
+        sha256, parameters = _save(args, tokenizer, weights) if ranks.main else ("", 0)
+        made = PretrainReport(
+            sha256=sha256,
+            parameters=parameters,
+            tokens=args.steps * args.batch_tokens,
+            seconds=run.seconds + time.perf_counter() - began,
+            precision=run.precision,
+            plain_loss=plain,
+            grounded_loss=grounded,
+            copied=copied,
+        )
+        agreed: PretrainReport = ranks.agreed(made)
+        return agreed
+
+
+def _save(args: PretrainArguments, tokenizer: Any, weights: Mapping[str, Any]) -> tuple[str, int]:
+    """Write the model; its hash and its number of parameters."""
+    model = build_model(args, tokenizer)
+    model.load_state_dict(weights)
+    save_model(model, tokenizer, args.output)
     shutil.rmtree(args.work, ignore_errors=True)
-    return PretrainReport(
-        sha256=model_sha256(args.output),
-        parameters=run.model.num_parameters(),
-        tokens=args.steps * args.batch_tokens,
-        seconds=run.seconds + time.perf_counter() - began,
-        precision=run.precision,
-        plain_loss=plain,
-        grounded_loss=grounded,
-        copied=copied,
+    return model_sha256(args.output), model.num_parameters()
+
+
+def packed_text(args: PretrainArguments, on_packed: OnPacked | None = None, processes: int = 0) -> Packed:
+    """The plain text of a run, packed by the tokenizer in `args.output` where that is not done yet."""
+    return pack(
+        args.output,
+        args.packs,
+        args.textbooks,
+        args.corpus,
+        validation=args.validation,
+        processes=processes,
+        on_packed=on_packed,
     )
 
 
@@ -180,118 +225,56 @@ def _tokenizer(args: PretrainArguments) -> Any:
     return AutoTokenizer.from_pretrained(args.output, local_files_only=True)
 
 
-def _prepare(args: PretrainArguments, tokenizer: Any) -> _Run:
+def _prepare(args: PretrainArguments, tokenizer: Any, packed: Packed, ranks: Alone) -> Run:
+    _check_shares(args, ranks)
     books = chapters(args.textbooks)
-    texts = [book.text for book in books] + (list(prose(args.corpus)) if args.corpus else [])
-    learned, kept_back = split_tokens(plain_tokens(tokenizer, texts), args.validation)
     examples = read(args.questions) if args.questions else []
     maker = Maker(books, passages(args.textbooks), examples, disguised=args.disguised)
-    stream = Stream(tokenizer, learned, maker, args.windows, grounded_share=args.grounded, seed=args.seed)
-    device = args.device if args.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    model = build_model(args, tokenizer).to(device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=args.learning_rate, betas=(0.9, 0.95), weight_decay=args.weight_decay, fused=True
-    )
+    stream = Stream(tokenizer, packed.learned, maker, args.windows, grounded_share=args.grounded, seed=args.seed)
     secret = Maker(books, disguised=1.0)  # swapped words: these documents cannot have been seen
     held_out = (
-        Stream(tokenizer, kept_back, secret, args.windows, grounded_share=0.0, seed=-1).batch(0, 4, args.short),
+        Stream(tokenizer, packed.kept_back, secret, args.windows, grounded_share=0.0, seed=-1).batch(0, 4, args.short),
         Stream(tokenizer, (), secret, args.windows, grounded_share=1.0, seed=-1).batch(0, 16, args.short),
     )
-    run = _Run(args, model, optimizer, stream, held_out, args.precision, device, fingerprint(asdict(args), learned))
-    _resume(run)
-    if run.precision == "auto":
-        run.precision = _faster_precision(run)
-    model.train()
-    logger.info("%d parameters, %s on %s, from step %d", model.num_parameters(), run.precision, device, run.step)
+    decisive = {name: value for name, value in asdict(args).items() if name not in _HOW}
+    mark = fingerprint(decisive, packed.sha256)
+    found = Checkpoint.load(args.work, mark) if ranks.main else None
+    if ranks.device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, wherever the arithmetic is float32
+    objective = Objective(build_model(args, tokenizer), ranks.device)
+    made = _measured(args, objective, stream) if ranks.main and found is None else None
+    precision, compiled = ranks.agreed((found.precision, found.compiled) if found else made)
+    objective.precision = precision
+    if compiled:
+        compile_layers(objective)
+    config = objective.model.config
+    optimizer = torch.optim.AdamW(
+        objective.parameters(), lr=args.learning_rate, betas=(0.9, 0.95), weight_decay=args.weight_decay, fused=True
+    )
+    run = Run(
+        args, ranks, *ranks.spread(objective, optimizer, args.clip), config, stream, held_out, precision, compiled, mark
+    )
+    resume(run, found)
+    if ranks.main:
+        how = f"{precision}{', compiled' if compiled else ''}, {ranks.count} x {ranks.device.type}"
+        logger.info("%s, %d tokens of plain text, from step %d", how, len(packed.learned), run.step)
     return run
 
 
-def _resume(run: _Run) -> None:
-    found = Checkpoint.load(run.args.work, run.fingerprint)
-    if found is not None:
-        run.model.load_state_dict(found.model)
-        run.optimizer.load_state_dict(dict(found.optimizer))
-        run.step, run.seconds, run.precision = found.step, found.seconds, found.precision
+def _check_shares(args: PretrainArguments, ranks: Alone) -> None:
+    for windows, length in {args.windows(0), args.windows(args.steps - 1)}:
+        if windows % ranks.count:
+            raise TrainingError(
+                f"batch_tokens {args.batch_tokens} are {windows} windows of {length}, which {ranks.count} processes "
+                "cannot share evenly; change batch_tokens or the number of processes"
+            )
 
 
-def _train(run: _Run, report: OnProgress) -> None:
-    args = run.args
-    batches = DataLoader(
-        run.stream, batch_size=None, sampler=range(run.step, args.steps), num_workers=args.workers, pin_memory=False
+def _measured(args: PretrainArguments, objective: Objective, stream: Stream) -> tuple[str, bool]:
+    """Precision and whether to compile, as the arguments say or as it is faster here."""
+    batch = stream[0].parts(args.micro_tokens)[0]
+    objective.precision = args.precision if args.precision != "auto" else faster_precision(objective, batch)
+    compiled = args.compile == "always" or (
+        args.compile == "auto" and compiling_pays(objective, batch, args.steps * args.batch_tokens // batch.ids.numel())
     )
-    began = time.perf_counter()
-    first = run.step
-    for batch in batches:
-        loss = _step(run, batch)
-        run.step += 1
-        spent = time.perf_counter() - began
-        held_out = None
-        if run.step % args.evaluate_every == 0:
-            held_out = _validate(run)[1]
-        report(Progress(run.step, args.steps, loss, (run.step - first) * args.batch_tokens / spent, held_out))
-        if run.step % args.checkpoint_every == 0 and run.step < args.steps:
-            state = (run.model.state_dict(), run.optimizer.state_dict())
-            Checkpoint(run.fingerprint, run.step, run.seconds + spent, run.precision, *state).save(args.work)
-
-
-def _step(run: _Run, batch: Batch) -> float:
-    args = run.args
-    for group in run.optimizer.param_groups:
-        group["lr"] = args.learning_rate * _schedule(run.step, args)
-    loss, _ = _loss(run, batch)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    torch.nn.utils.clip_grad_norm_(run.model.parameters(), args.clip)
-    run.optimizer.step()
-    run.optimizer.zero_grad(set_to_none=True)
-    return float(loss.detach())
-
-
-def _schedule(step: int, args: PretrainArguments) -> float:
-    """The learning rate at `step` as a share of its peak: linear warm-up, then half a cosine."""
-    if step < args.warmup:
-        return (step + 1) / args.warmup
-    done = (step - args.warmup) / max(1, args.steps - args.warmup)
-    return args.final + (1 - args.final) * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def _loss(run: _Run, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean loss over the learned tokens, and whether each was predicted right.
-
-    The vocabulary's matrix, the largest, is multiplied only where a token is learned: a fifth of a grounded document.
-    """
-    ids, labels, positions = (tensor.to(run.device) for tensor in (batch.ids, batch.labels, batch.positions))
-    with _autocast(run):
-        hidden = run.model.model(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state
-        learned = labels[:, 1:] != IGNORED
-        logits = run.model.lm_head(hidden[:, :-1][learned]).float()
-    wanted = labels[:, 1:][learned]
-    return torch.nn.functional.cross_entropy(logits, wanted), logits.argmax(dim=-1) == wanted
-
-
-def _autocast(run: _Run) -> torch.autocast:
-    return torch.autocast(run.device, dtype=torch.bfloat16, enabled=run.precision == "bfloat16")
-
-
-@torch.no_grad()
-def _validate(run: _Run) -> tuple[float, float, float]:
-    """Loss on held-out plain text, loss on disguised documents, and the share of their tokens predicted right."""
-    run.model.eval()
-    plain, _ = _loss(run, run.held_out[0])
-    grounded, right = _loss(run, run.held_out[1])
-    run.model.train()
-    return float(plain), float(grounded), float(right.float().mean())
-
-
-def _faster_precision(run: _Run) -> str:
-    """Time a step's forward and backward pass in both; the weights stay as they are."""
-    batch = run.stream[0]
-    seconds = {}
-    for run.precision in ("float32", "bfloat16"):
-        times = []
-        for _ in range(3):
-            began = time.perf_counter()
-            _loss(run, batch)[0].backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            times.append(time.perf_counter() - began)
-        seconds[run.precision] = min(times)
-    run.optimizer.zero_grad(set_to_none=True)
-    return min(seconds, key=lambda name: seconds[name])
+    return objective.precision, compiled

@@ -9,13 +9,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One step done. Losses in nats a token; `held_out` is None where it was not measured at this step."""
+    """One step done. Losses in nats a token; `held_out` is None where it was not measured at this step.
+
+    `utilisation` is the share of the devices' peak arithmetic that went into the model; None where the peak is unknown.
+    """
 
     step: int
     steps: int
     loss: float
     tokens_per_second: float
     held_out: float | None = None
+    utilisation: float | None = None
 
 
 OnProgress = Callable[[Progress], None]
@@ -47,6 +51,8 @@ def reporting(title: str, steps: int, on_progress: OnProgress | None) -> Iterato
             if progress.held_out is not None:
                 held_out = f" · held out {progress.held_out:.3f}"
             figures = f"loss {progress.loss:.3f}{held_out} · {progress.tokens_per_second:,.0f} tokens/s"
+            if progress.utilisation is not None:
+                figures += f" · {progress.utilisation:.0%} of peak"
             bar.update(task, completed=progress.step, figures=figures)
 
         yield draw

@@ -45,7 +45,7 @@ class Recipe:
 
 
 def recipe(name_or_path: str | Path, **overrides: object) -> Recipe:
-    """The shipped recipe of that name ("base-cpu", "adapter-cpu", "base"), or the one in a file.
+    """The shipped recipe of that name ("base-cpu", "adapter-cpu"), or the one in a file.
 
     `overrides` replace the recipe's values in every section that has such an argument; those that are None are passed
     over. Paths in a recipe are relative to the working directory. Raises RecipeError.

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import random
-from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 
-from inference.prompt import END, END_OF_TEXT, grounded
+from inference.prompt import END, grounded
 from training.grounded import Grounded, Maker
 
 _SHORTEST = 12  # words in the passages of a document
@@ -33,6 +31,18 @@ class Batch:
     labels: torch.Tensor
     positions: torch.Tensor
 
+    @property
+    def learned(self) -> int:
+        """How many tokens are predicted and learned: the first of a window has nothing before it."""
+        return int((self.labels[:, 1:] != IGNORED).sum())
+
+    def parts(self, tokens: int) -> list[Batch]:
+        """The batch in pieces of `tokens` tokens at most, a window at least; 0: in one piece."""
+        windows, length = self.ids.shape
+        count = -(-windows // max(1, tokens // length)) if tokens else 1
+        split = (tensor.tensor_split(count) for tensor in (self.ids, self.labels, self.positions))
+        return [Batch(*tensors) for tensors in zip(*split, strict=True)]
+
 
 @dataclass(slots=True)
 class _Window:
@@ -49,8 +59,9 @@ class _Window:
 class Stream(Dataset[Batch]):
     """Cuts plain text into windows and packs grounded documents into others.
 
-    `plain` is all the plain text as token ids, documents separated by END_OF_TEXT. `windows` gives the number and the
-    length of the windows of a step. Indexing by the step gives its batch, as a torch DataLoader wants it.
+    `plain` is all the plain text as token ids (training.packed), documents separated by END_OF_TEXT. `windows` gives
+    the number and the length of the windows of a step. Indexing by the step gives its batch, as a torch DataLoader
+    wants it.
     """
 
     def __init__(
@@ -66,12 +77,12 @@ class Stream(Dataset[Batch]):
         self._tokenizer = tokenizer
         self._plain = plain
         self._maker = maker
-        self._windows = windows
+        self.windows = windows
         self._grounded_share = grounded_share
         self._seed = seed
 
     def __getitem__(self, step: int) -> Batch:
-        return self.batch(step, *self._windows(step))
+        return self.batch(step, *self.windows(step))
 
     def batch(self, step: int, windows: int, length: int) -> Batch:
         """The batch of one step: `windows` windows of `length` tokens."""
@@ -116,21 +127,3 @@ def render(tokenizer: Any, document: Grounded) -> tuple[list[int], list[int]]:
     asked = tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
     answer = tokenizer(document.answer + END, add_special_tokens=False)["input_ids"]
     return asked + answer, [IGNORED] * len(asked) + answer
-
-
-def plain_tokens(tokenizer: Any, texts: Iterable[str]) -> list[array[int]]:
-    """Each text as tokens, ended by END_OF_TEXT."""
-    end = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
-    # verbose: a text longer than the context is nothing to warn of, it is cut into windows.
-    encode = partial(tokenizer, add_special_tokens=False, verbose=False)
-    return [array("i", [*encode(text)["input_ids"], end]) for text in texts]
-
-
-def split_tokens(texts: Sequence[array[int]], share: float) -> tuple[array[int], array[int]]:
-    """All texts as one run of tokens, and another of what is held back: the last `share` of each text."""
-    learned, kept_back = array("i"), array("i")
-    for text in texts:
-        cut = len(text) - max(1, round(len(text) * share))
-        learned += text[:cut]
-        kept_back += text[cut:]
-    return learned, kept_back

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.corpus import chapters, prose
+from training.corpus import chapters, documents, prose
 from training.errors import CorpusError, DatasetError
 
 
@@ -50,3 +50,15 @@ def test_a_malformed_line_of_prose_is_named(tmp_path: Path, line: str) -> None:
 def test_no_prose_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="prose"):
         list(prose(tmp_path))
+
+
+def test_a_file_cut_short_is_named_with_the_line_it_ends_at(tmp_path: Path) -> None:
+    whole = lzma.compress(b"".join(json.dumps({"text": f"line {n}" * 50}).encode() + b"\n" for n in range(3)))
+    path = tmp_path / "a.jsonl.xz"
+    path.write_bytes(whole[:-20])
+    with pytest.raises(CorpusError, match=r"a\.jsonl\.xz: cannot be unpacked after line 3 .*fetch it again"):
+        list(documents(path))
+    path.write_bytes(whole)
+    found = list(documents(path))
+    assert len(found) == 3
+    assert found[-1][1] == len(whole)

@@ -12,11 +12,15 @@ from inference.adapters import Shelf
 from inference.engine import Engine
 from inference.generation import Decoding
 from inference.prompt import grounded
+from training.checkpoint import Checkpoint
 from training.errors import RecipeError, TrainingError
 from training.model import build_model
+from training.objective import Objective
 from training.pretrain import PretrainArguments, pretrain
 from training.progress import Progress
 from training.recipe import recipe
+from training.speed import compiling_pays, operations, peak
+from training.stream import Batch
 
 
 class Killed(BaseException):
@@ -55,6 +59,60 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path, pretraining: Any
         pretrain(pretraining(tmp_path), on_progress=kill)
     with pytest.raises(TrainingError, match="other arguments"):
         pretrain(pretraining(tmp_path, learning_rate=0.5), on_progress=lambda _: None)
+
+
+def test_a_checkpoint_of_another_text_is_refused_and_a_broken_one_named(
+    tmp_path: Path, pretraining: Any, textbooks: Path
+) -> None:
+    def kill(progress: Progress) -> None:
+        if progress.step == 3:
+            raise Killed
+
+    prose = tmp_path / "corpus" / "prose"
+    prose.mkdir(parents=True)
+    (prose / "a.jsonl").write_text('{"text": "Rain falls."}\n', encoding="utf-8")
+    args = pretraining(tmp_path, corpus=tmp_path / "corpus")
+    with pytest.raises(Killed):
+        pretrain(args, on_progress=kill)
+    (prose / "a.jsonl").write_text('{"text": "Snow falls."}\n', encoding="utf-8")
+    with pytest.raises(TrainingError, match="other data"):
+        pretrain(args, on_progress=lambda _: None)
+    whole = (args.work / "checkpoint.pt").read_bytes()
+    for broken in (whole[: len(whole) // 2], b"half of one", b""):
+        (args.work / "checkpoint.pt").write_bytes(broken)
+        with pytest.raises(TrainingError, match="cannot be read"):
+            Checkpoint.load(args.work, "")
+
+
+def test_a_batch_read_in_parts_teaches_the_same(tmp_path: Path, pretraining: Any) -> None:
+    def losses(folder: Path, **changes: Any) -> list[float]:
+        seen: list[float] = []
+        args = pretraining(folder, batch_tokens=1536, **changes)
+        pretrain(args, on_progress=lambda progress: seen.append(progress.loss))
+        return seen
+
+    whole = losses(tmp_path / "whole")
+    parts = losses(tmp_path / "parts", micro_tokens=512)
+    assert parts == pytest.approx(whole, rel=1e-5)
+    assert len(set(whole)) == 6
+
+
+def test_compiling_is_not_tried_where_it_cannot_pay(pretraining: Any, tmp_path: Path, base: Path) -> None:
+    args = pretraining(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
+    objective = Objective(build_model(args, tokenizer), torch.device("cpu"))
+    ids = torch.randint(3, 100, (2, 256))
+    assert not compiling_pays(objective, Batch(ids, ids, torch.arange(256).expand(2, -1)), steps=10)
+    assert all(parameter.grad is None for parameter in objective.parameters())
+
+
+def test_the_operations_of_a_step_are_those_of_its_matrices(pretraining: Any, tmp_path: Path, base: Path) -> None:
+    model = build_model(pretraining(tmp_path), AutoTokenizer.from_pretrained(base, local_files_only=True))
+    layers = sum(p.numel() for name, p in model.model.layers.named_parameters() if p.dim() == 2)
+    vocabulary = model.lm_head.weight.numel()
+    attention = 2 * 2 * 16 * 256 / 2  # two products over half of the window, in each of two layers
+    assert operations(model.config, 512, 256, 100) == 3 * (512 * (2 * layers + 2 * attention) + 2 * 100 * vocabulary)
+    assert peak(torch.device("cpu")) is None
 
 
 def test_it_learns(tmp_path: Path, pretraining: Any) -> None:
@@ -97,6 +155,8 @@ def test_no_tokenizer_is_an_error(tmp_path: Path, base: Path, pretraining: Any) 
         {"grounded": 1.1},
         {"validation": 0.0},
         {"precision": "float16"},
+        {"compile": "yes"},
+        {"micro_tokens": 100},
         {"device": "tpu"},
         {"learning_rate": 0.0},
         {"threads": -1},

@@ -17,9 +17,11 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_the_shipped_recipes_load() -> None:
-    assert names() == ["adapter-cpu", "base", "base-cpu", "classic", "dpo-cpu", "grpo", "safety-cpu"]
+    assert names() == [
+        "adapter-cpu", "base-cpu", "classic", "dpo-cpu", "grpo", "pretrain-10m", "pretrain-accelerator", "safety-cpu",
+    ]  # fmt: skip
     assert recipe("safety-cpu").safety is not None
-    small, large, adapter = recipe("base-cpu"), recipe("base"), recipe("adapter-cpu")
+    small, large, adapter = recipe("base-cpu"), recipe("pretrain-accelerator"), recipe("adapter-cpu")
     assert small.tokenizer is not None
     assert small.pretrain is not None
     assert small.tokenizer.output == small.pretrain.output
@@ -75,7 +77,7 @@ def test_what_is_wrong_with_a_recipe_is_said(tmp_path: Path, text: str, why: str
 
 
 def test_an_unknown_recipe_and_an_unknown_override_are_errors() -> None:
-    with pytest.raises(RecipeError, match="adapter-cpu, base, base-cpu"):
+    with pytest.raises(RecipeError, match="adapter-cpu, base-cpu, classic"):
         recipe("base-gpu")
     with pytest.raises(RecipeError, match="no section of a recipe has epoch"):
         recipe("adapter-cpu", epoch=3)

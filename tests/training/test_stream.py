@@ -11,7 +11,8 @@ from transformers import AutoTokenizer
 from inference.prompt import END, SPECIAL_TOKENS, SYSTEM, grounded
 from training.corpus import chapters
 from training.grounded import Grounded, Maker
-from training.stream import IGNORED, Batch, Stream, plain_tokens, render, split_tokens
+from training.packed import Packed, pack
+from training.stream import IGNORED, Batch, Stream, render
 from training.tokenizer import build
 
 
@@ -21,10 +22,14 @@ def tokenizer(base: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def stream(textbooks: Path, tokenizer: Any) -> Stream:
-    books = chapters(textbooks)
-    learned, _ = split_tokens(plain_tokens(tokenizer, [book.text for book in books]), 0.1)
-    return Stream(tokenizer, learned, Maker(books), lambda step: (4, 256), grounded_share=0.7, seed=1)
+def packed(base: Path, textbooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    return pack(base, tmp_path_factory.mktemp("packed"), textbooks, validation=0.1)
+
+
+@pytest.fixture(scope="module")
+def stream(textbooks: Path, tokenizer: Any, packed: Packed) -> Stream:
+    maker = Maker(chapters(textbooks))
+    return Stream(tokenizer, packed.learned, maker, lambda step: (4, 256), grounded_share=0.7, seed=1)
 
 
 def test_a_batch_is_a_function_of_its_step(stream: Stream) -> None:
@@ -68,12 +73,27 @@ def test_a_document_has_the_tokens_that_serving_and_fine_tuning_use(tokenizer: A
     assert tokenizer.decode(whole[len(ids) :]) == "\n"
 
 
-def test_text_held_back_is_not_learned(tokenizer: Any, textbooks: Path) -> None:
-    texts = plain_tokens(tokenizer, [book.text for book in chapters(textbooks)])
-    learned, kept_back = split_tokens(texts, 0.2)
-    assert len(learned) + len(kept_back) == sum(map(len, texts))
-    assert 0.15 < len(kept_back) / sum(map(len, texts)) < 0.25
-    assert kept_back[-1] == tokenizer.convert_tokens_to_ids("<|endoftext|>")
+def test_the_packed_files_and_the_tokens_in_memory_give_the_same_batch(
+    stream: Stream, packed: Packed, tokenizer: Any, textbooks: Path
+) -> None:
+    maker = Maker(chapters(textbooks))
+    in_memory = Stream(tokenizer, list(packed.learned), maker, lambda step: (4, 256), grounded_share=0.7, seed=1)
+    assert torch.equal(stream[3].ids, in_memory[3].ids)
+
+
+@pytest.mark.parametrize(("tokens", "windows"), [(0, [4]), (256, [1, 1, 1, 1]), (600, [2, 2]), (800, [2, 2])])
+def test_the_parts_of_a_batch_are_the_whole_of_it(stream: Stream, tokens: int, windows: list[int]) -> None:
+    batch = stream[2]
+    parts = batch.parts(tokens)
+    assert [len(part.ids) for part in parts] == windows
+    assert torch.equal(torch.cat([part.labels for part in parts]), batch.labels)
+    assert sum(part.learned for part in parts) == batch.learned
+
+
+def test_the_first_token_of_a_window_is_not_learned() -> None:
+    ids = torch.arange(6).reshape(2, 3)
+    labels = torch.tensor([[0, 1, IGNORED], [3, IGNORED, 5]])
+    assert Batch(ids, labels, ids).learned == 2
 
 
 @pytest.mark.parametrize("text", ["6CO₂ + 6H₂O → x² ÷ ½", "पौधे अपना भोजन बनाते हैं।", "🌱 tabs\t and\n\nlines", "é"])
