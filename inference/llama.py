@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Product = Callable[[torch.Tensor], torch.Tensor]  # (tokens, in) -> (tokens, out)
 
+_FEW = 16  # tokens of a span
 _STEADY_ROPE = {"default", "linear", "llama3", "yarn"}  # whose frequencies do not change with the length
 
 
@@ -58,7 +59,8 @@ class _Plan:
     """Where the tokens of one pass stand.
 
     `places` are positions of the cache with rows and positions flattened, `turns` what RoPE multiplies with. `square`
-    says where the tokens lie in (rows, longest span), None where all spans are equally long.
+    says where the tokens lie in (rows, longest span), None where all spans are equally long. `grouped`: the heads that
+    share a key are queried as if they were further tokens, which is quicker for a few tokens, and slower for one.
     """
 
     rows: slice
@@ -66,8 +68,9 @@ class _Plan:
     reach: int  # positions that are attended to
     places: torch.Tensor
     turns: torch.Tensor  # complex64 (tokens, 1, head / 2)
-    mask: torch.Tensor | None  # added to the scores: (rows, 1, longest, reach)
+    mask: torch.Tensor | None  # added to the scores: (rows, 1, queries, reach)
     causal: bool
+    grouped: bool
     square: torch.Tensor | None
 
 
@@ -150,15 +153,18 @@ class LlamaExecutor:
             padded = query.new_zeros((plan.rows.stop - plan.rows.start) * plan.longest, heads * head)
             query = padded.index_copy_(0, plan.square, query)
         held = self._cache[number, plan.rows, : plan.reach].transpose(1, 3)  # (rows, kv heads, k or v, positions, head)
+        query = query.reshape(-1, plan.longest, kv_heads, heads // kv_heads, head)
+        query = query.permute(0, 2, 3, 1, 4).flatten(*((2, 3) if plan.grouped else (1, 2)))
         mixed = functional.scaled_dot_product_attention(
-            query.reshape(-1, plan.longest, heads, head).transpose(1, 2),
+            query,
             held[:, :, 0],
             held[:, :, 1],
             attn_mask=plan.mask,
             is_causal=plan.causal,
-            enable_gqa=heads != kv_heads,
+            enable_gqa=heads != kv_heads and not plan.grouped,
         )
-        mixed = mixed.transpose(1, 2).reshape(-1, heads * head)
+        mixed = mixed.view(-1, kv_heads, heads // kv_heads, plan.longest, head)
+        mixed = mixed.permute(0, 3, 1, 2, 4).reshape(-1, heads * head)
         return layer.output(mixed if plan.square is None else mixed.index_select(0, plan.square))
 
     def _plan(self, spans: Sequence[Span]) -> _Plan:
@@ -176,14 +182,17 @@ class LlamaExecutor:
             taken = [row * longest + n for row, length in enumerate(lengths) for n in range(length)]
             square = torch.tensor(taken, device=self._device)
         causal = len(spans) == 1 and spans[0].start == 0
+        grouped = 1 < longest <= _FEW and not causal
+        mask = None if causal or (len(spans) == 1 and longest == 1) else self._mask(spans, longest, reach)
         return _Plan(
             rows=slice(first, first + len(spans)),
             longest=longest,
             reach=reach,
             places=places,
             turns=self._turns[flat],
-            mask=None if causal or (len(spans) == 1 and longest == 1) else self._mask(spans, longest, reach),
+            mask=mask.repeat(1, 1, self._heads // self._kv_heads, 1) if mask is not None and grouped else mask,
             causal=causal and longest > 1,
+            grouped=grouped,
             square=square,
         )
 
