@@ -2,12 +2,15 @@
 
 The model answers each question several times; those answers that end with the right result become likelier, the others
 of the group less likely. Nobody has to write or to judge an answer.
+
+A run has a record and goes on after it was stopped, as fine-tuning does: see training.sft. Its losses are shares of
+wrong answers.
 """
 
 from __future__ import annotations
 
-import logging
-import time
+import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +23,15 @@ from inference.prompt import grounded
 from training.conversations import Retrieve
 from training.data import Example, dataset_sha256, of_split
 from training.errors import RecipeError, TrainingError
-from training.placing import place
 from training.policy_arguments import PolicyArguments
-from training.progress import OnProgress, reporting
+from training.progress import OnProgress
+from training.record import OnEvent
 
 if TYPE_CHECKING:
-    from training.policy import Policy
+    import torch
 
-logger = logging.getLogger(__name__)
+    from training.policy import Policy, Practice
+    from training.surviving import Follower
 
 NUMERICAL = "numerical"  # the kind of an example whose fact is a result
 
@@ -40,12 +44,16 @@ class GrpoArguments(PolicyArguments):
     generations:    answers to each question, which are compared with each other
     longest:        tokens of an answer; one that is cut off there teaches nothing
     temperature:    of the sampling: without variety there is nothing to compare
+    evaluate_every, measured: as in DPO, and fewer by default, since whole answers are written for them; there are no
+                    epochs, so that 0 evaluates at the end alone
     """
 
     steps: int = 100
     generations: int = 8
     longest: int = 160
     temperature: float = 1.0
+    evaluate_every: int = 25
+    measured: int = 32
 
     def __post_init__(self) -> None:
         PolicyArguments.__post_init__(self)  # super() does not know the class that slots=True made anew
@@ -72,41 +80,23 @@ def grpo(
     retrieve: Retrieve,
     on_progress: OnProgress | None = None,
     shelf: Shelf | None = None,
+    on_event: OnEvent | None = None,
 ) -> AdapterCard:
     """Train an adapter on the train split; it appears under `args.adapters` complete or not at all.
 
-    Of the examples those are taken whose result can be checked (see `problems`). The loss that progress tells is the
-    share of wrong answers. The card's scores, where problems are held out (test split, else dev): right_before and
-    right, the share of them answered rightly, greedily. Raises TrainingError, AdapterRefused.
+    Of the examples those are taken whose result can be checked (see `problems`). The dev split, where there is one,
+    chooses the best weights, of equals the earlier ones, which strayed least. The card's scores, where problems are
+    held out (test split, else dev): right_before and right, the share of them answered rightly, greedily.
+    Raises TrainingError, AdapterRefused.
     """
-    from training.policy import Policy
+    from training.policy import Policy, that_fit
 
-    found = problems(examples, retrieve)
-    learned = of_split(found, "train")
-    if len(learned) < args.batch:
-        raise TrainingError(
-            f"{len(learned)} questions of the train split have a result that can be checked, and a step needs "
-            f'{args.batch}: add examples of the kind "{NUMERICAL}" with their result as a fact, or make batch smaller'
-        )
-    held_out = of_split(found, "test") or of_split(found, "dev")
+    checkable = problems(examples, retrieve)
+    _require(args, checkable)
     policy = Policy(args, args.start_folder(shelf or Shelf(args.adapters)))
-    before = _share_right(args, policy, held_out)
-    began = time.perf_counter()
-    with reporting("Practising", args.steps, on_progress) as report:
-        policy.train(lambda scratch: make_trainer(args, policy, learned, scratch), args.steps, report)
-    logger.info("practised on %d questions in %.0f s", len(learned), time.perf_counter() - began)
-    scores = {"right_before": before, "right": _share_right(args, policy, held_out)} if held_out else {}
-    return place(
-        args.adapters,
-        args.base,
-        policy.save,
-        subject=args.subject,
-        language=args.language,
-        dataset_sha256=dataset_sha256(one.example for one in learned),
-        recipe=args.recorded("grpo"),
-        scores=scores,
-        examples=len(learned),
-    )
+    found = that_fit(checkable, lambda one: _prompt(args, policy, one))
+    _require(args, found)
+    return policy.carry_out(_practice(args, policy, found), on_progress, on_event)
 
 
 def problems(examples: Iterable[Example], retrieve: Retrieve) -> list[Problem]:
@@ -123,19 +113,53 @@ def problems(examples: Iterable[Example], retrieve: Retrieve) -> list[Problem]:
     return made
 
 
-def make_trainer(args: GrpoArguments, policy: Policy, learned: Sequence[Problem], scratch: Path) -> Any:
-    """TRL's GRPOTrainer around the policy, rewarded by SymPy."""
+def make_trainer(
+    args: GrpoArguments, policy: Policy, learned: Sequence[Problem], folder: Path, follower: Follower
+) -> Any:
+    """TRL's GRPOTrainer around the policy, rewarded by SymPy, as a run that survives."""
+    import torch
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
     from training.rewards import reward
+    from training.surviving import Surviving, evaluated_at
 
-    return GRPOTrainer(
+    class Trainer(Surviving, GRPOTrainer):  # type: ignore[misc]  # trl is untyped to mypy
+        SMALLER = "set generations or longest to fewer, or take a smaller base model"
+
+        _at_once = args.batch * args.generations  # answers that are written or read at a time
+        _written: dict[str, Any] | None = None  # a step's answers with their rewards, until they are learned
+
+        def accumulate(self, model: Any, rows: Sequence[Any], number: int) -> tuple[torch.Tensor, int]:
+            """The gradient of the loss over a step's answers, a row of the batch each."""
+            self._at_once = -(-len(rows) // number)
+            inputs = self._written = self._written or self._prepare_inputs(rows)
+            total = torch.zeros((), device=policy.device)
+            for first in range(0, len(rows), self._at_once):
+                with self.compute_loss_context_manager():
+                    loss = self.compute_loss(model, _rows(inputs, first, first + self._at_once))
+                self.accelerator.backward(loss)
+                total += loss.detach()
+            self._written = None
+            return total, int(inputs["prompt_mask"].sum() + inputs["completion_mask"].sum())
+
+        def told_loss(self, logs: dict[str, float]) -> float:
+            return 1.0 - float(self._metrics["train"]["reward"][-1])
+
+        def _generate_single_turn(self, prompt_ids: Sequence[list[int]], *rest: Any, **more: Any) -> Any:
+            ids: list[list[int]] = []
+            for first in range(0, len(prompt_ids), self._at_once):
+                ids += super()._generate_single_turn(prompt_ids[first : first + self._at_once], *rest, **more)[0]
+            return ids, None
+
+        def _get_per_token_logps_and_entropies(self, *given: Any, batch_size: int | None = None, **more: Any) -> Any:
+            return super()._get_per_token_logps_and_entropies(*given, batch_size=self._at_once, **more)
+
+    trainer = Trainer(
         model=policy.model,
         reward_funcs=reward,
         args=GRPOConfig(
-            output_dir=str(scratch),
-            max_steps=args.steps,
+            output_dir=str(folder),
             per_device_train_batch_size=args.batch * args.generations,
             num_generations=args.generations,
             max_completion_length=args.longest,
@@ -149,6 +173,80 @@ def make_trainer(args: GrpoArguments, policy: Policy, learned: Sequence[Problem]
         ),
         processing_class=policy.template.tokenizer,
     )
+    evaluated = evaluated_at(args.evaluate_every, args.steps, [args.steps])
+    trainer.survive(policy, follower, folder, batches(args, len(learned)), evaluated, args.checkpoint_every)
+    return trainer
+
+
+def batches(args: GrpoArguments, questions: int) -> list[list[int]]:
+    """The question of each answer of each step: every question once before any twice, in an order of the seed alone."""
+    order: list[int] = []
+    rng = random.Random(args.seed)
+    while len(order) < args.steps * args.batch:
+        order += rng.sample(range(questions), questions)
+    return [
+        [question for question in order[first : first + args.batch] for _ in range(args.generations)]
+        for first in range(0, args.steps * args.batch, args.batch)
+    ]
+
+
+def _require(args: GrpoArguments, found: Sequence[Problem]) -> None:
+    """Raise TrainingError for too few questions of the train split."""
+    learned = of_split(found, "train")
+    if len(learned) < args.batch:
+        raise TrainingError(
+            f"{len(learned)} questions of the train split have a result that can be checked, and a step needs "
+            f'{args.batch}: add examples of the kind "{NUMERICAL}" with their result as a fact, or make batch smaller'
+        )
+
+
+def _practice(args: GrpoArguments, policy: Policy, found: Sequence[Problem]) -> Practice:
+    from training.policy import Practice
+
+    learned, dev = of_split(found, "train"), of_split(found, "dev")
+    held_out = of_split(found, "test") or dev
+    dev, held_out = (part[: args.measured or None] for part in (dev, held_out))
+    before = _share_right(args, policy, held_out)  # of the model as it begins, also where the run then goes on
+    policy.loss_of = lambda asked: 1.0 - _share_right(args, policy, asked)
+
+    def scores() -> dict[str, float]:
+        return {"right_before": before, "right": _share_right(args, policy, held_out)} if held_out else {}
+
+    return Practice(
+        method="grpo",
+        title="Practising",
+        parts=[[_ids(args, policy, one) for one in part] for part in (learned, dev)],
+        data=_data(learned, dev, held_out),
+        make=lambda folder, follower: make_trainer(args, policy, learned, folder, follower),
+        dev=dev,
+        in_nats=False,
+        asked=[
+            [*_prompt(args, policy, one), Message(role="assistant", content=one.example.answer)]
+            for one in dev[: args.samples]
+        ],
+        scores=scores,
+    )
+
+
+def _data(learned: Sequence[Problem], dev: Sequence[Problem], held_out: Sequence[Problem]) -> dict[str, Any]:
+    return {
+        "dataset_sha256": dataset_sha256(one.example for one in learned),
+        "examples": len(learned),
+        "dev": len(dev),
+        "test": len(held_out),
+        "subjects": dict(Counter(one.example.subject or "none" for one in learned)),
+        "languages": dict(Counter(one.example.language for one in learned)),
+    }
+
+
+def _ids(args: GrpoArguments, policy: Policy, one: Problem) -> list[int]:
+    """What a problem is told from others by: its prompt and its result."""
+    return [*policy.template.prompt(_prompt(args, policy, one)), *one.result.encode()]
+
+
+def _rows(inputs: dict[str, Any], first: int, last: int) -> dict[str, Any]:
+    """Some rows of a batch of tensors; what is none, or one number for all, stays as it is."""
+    return {name: value[first:last] if getattr(value, "ndim", 0) else value for name, value in inputs.items()}
 
 
 def _prompt(args: GrpoArguments, policy: Policy, one: Problem) -> list[Message]:

@@ -1,4 +1,4 @@
-"""Where a fine-tuning run stands, on disk: one folder a checkpoint, put in its place by one rename.
+"""Where a run that trains an adapter stands, on disk: one folder a checkpoint, put in its place by one rename.
 
 A kill at any moment leaves the last complete one. It holds `state.pt` (adapter, optimiser, schedule, random numbers,
 the best adapter so far and its judge) and `trainer_state.json` (the trainer's own, which it reads by itself).

@@ -30,11 +30,11 @@ RECORD = "run.jsonl"
 class Started:
     """The first line. `at` is ISO 8601 in UTC, here and below.
 
-    method:      "sft" or another way of training
+    method:      "sft", "dpo" or "grpo"
     arguments:   as the adapter's card keeps them: no path of this machine
     hardware:    device, processor, cores, threads, memory (bytes), precision, attention, versions of the libraries
     data:        the data card: dataset_sha256; examples, conversations and tokens that are learned; longest (tokens);
-                 dev and test (conversations held out); counts by subject, language and kind
+                 dev and test (conversations held out); counts by subject, language, and kind or source
     fingerprint: sha256 of the arguments, the base model and the data: a run goes on only with the same
     """
 
@@ -58,8 +58,9 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One optimiser step done. `loss` in nats a learned token, of this step alone; `learning_rate` as it was in it.
+    """One optimiser step done. `loss` is of this step alone, and `learning_rate` as it was in it.
 
+    Loss: of sft in nats a learned token; of dpo in nats a preference; of grpo the share of wrong answers.
     `tokens_per_second` counts every token read, the prompt's too and padding not; `seconds_left` is an estimate.
     """
 
@@ -82,15 +83,16 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The dev split at a step; step 0 is the base model before any training. Losses in nats a token of the answers.
+    """The dev split at a step; step 0 is the model before any training. For what a loss is, see Step.
 
     `train_loss` is the mean since the last evaluation, None at step 0; `best` says that no evaluation so far was
-    better; `overfitting` that the dev loss rises while the training loss falls. The same questions are asked each time.
+    better; `overfitting` that the dev loss rises while the training loss falls. `perplexity` is None where the loss is
+    none in nats. The same questions are asked each time.
     """
 
     step: int
     dev_loss: float
-    perplexity: float
+    perplexity: float | None
     train_loss: float | None
     best: bool
     overfitting: bool

@@ -47,6 +47,11 @@ def unfinished(root: Path, fingerprint: str) -> Path | None:
     return None
 
 
+def written_since(root: Path, moment: float) -> list[Path]:
+    """The folders of runs whose record was written to since then, in seconds since 1970."""
+    return sorted(path.parent for path in root.glob(f"*/{RECORD}") if path.stat().st_mtime >= moment)
+
+
 def _fingerprint(path: Path) -> str | None:
     with path.open(encoding="utf-8", errors="replace") as file:
         first = file.readline()

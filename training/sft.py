@@ -11,8 +11,8 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from inference.adapters import AdapterCard, model_sha256
 from inference.generation import Message
@@ -22,13 +22,12 @@ from training.errors import TrainingError
 from training.judge import Judge
 from training.placing import place
 from training.progress import OnProgress, reporting
-from training.record import Finished, OnEvent, Record, Resumed, Started, now, read
-from training.runs import fingerprint, hardware, open_run, peak_memory
+from training.record import OnEvent, Record, Started, now, read
+from training.runs import fingerprint, hardware, open_run
 from training.sft_arguments import SftArguments
 
 if TYPE_CHECKING:
     from training.lora import Trainee
-    from training.lora_trainer import LoraTrainer
     from training.sft_run import SftRun
     from training.template import Encoded
 
@@ -62,14 +61,16 @@ def sft(
 
     The dev split (a share of the train split where there is none) chooses the best weights and ends the run when it no
     longer gains. The card's scores, as far as there are such splits: dev_loss and dev_loss_base, held_out_loss and
-    held_out_loss_base (of the answers of the test split, else dev), best_step. Examples for which nothing is retrieved
-    are left out and counted in the log: the tutor would not ask the model. Without `on_progress` a progress bar is
+    held_out_loss_base (of the answers of the test split, else dev), best_step. Examples for which nothing is retrieved,
+    or that the model cannot read even with one passage, are left out and counted in the log: the tutor would not ask
+    the model. Without `on_progress` a progress bar is
     drawn; `on_event` gets every event of the record. Raises TrainingError.
     """
     material = _gather(args, examples, retrieve)
     from training.lora import Trainee
 
     trainee = Trainee(args)
+    material = _that_fits(args, trainee, material)
     train = _encoded(args, trainee, material.train)
     dev = [trainee.encode(conversation) for conversation in material.dev]
     mark = fingerprint(
@@ -115,6 +116,27 @@ def _some(rng: random.Random, examples: Sequence[Example], most: int) -> Sequenc
     return rng.sample(examples, most) if 0 < most < len(examples) else examples
 
 
+def _that_fits(args: SftArguments, trainee: Trainee, material: _Material) -> _Material:
+    """What the model can read. Raises TrainingError where that is nothing of the train split."""
+    train = material.train if args.batching == "padded" else _fitting(trainee, material.train)  # "padded" cuts
+    if not train:
+        raise TrainingError(f"there is nothing to train on: no example fits into {trainee.length} tokens")
+    return replace(
+        material, train=train, dev=_fitting(trainee, material.dev), held_out=_fitting(trainee, material.held_out)
+    )
+
+
+def _fitting(trainee: Trainee, conversations: Sequence[Conversation]) -> list[Conversation]:
+    kept = []
+    for conversation in conversations:
+        with contextlib.suppress(TrainingError):
+            trainee.encode(conversation)
+            kept.append(conversation)
+    if left_out := len(conversations) - len(kept):
+        logger.warning("%d of %d left out: too long for the model even with one passage", left_out, len(conversations))
+    return kept
+
+
 def _encoded(args: SftArguments, trainee: Trainee, conversations: Sequence[Conversation]) -> list[Encoded]:
     if args.batching == "padded":  # the textbook cuts what is too long; the tutor gives the model fewer passages
         return [trainee.template.encode(conversation).cut(trainee.length) for conversation in conversations]
@@ -132,37 +154,19 @@ def _recorded(
     on_progress: OnProgress | None,
 ) -> AdapterCard:
     """The run, with an end in its record whatever ends it but a kill."""
-    from training import lora_checkpoint
     from training.lora_trainer import LoraTrainer
     from training.sft_run import SftRun
 
     before = read(record.folder)
     run = SftRun(trainee, record, Judge(args.patience), dev, material.dev[: args.samples], before)
-    try:
+    with run.ending():
         trainer = LoraTrainer(trainee, args, train, record.folder, run)
-        if before:
-            last = lora_checkpoint.last(record.folder)
-            record.write(Resumed(now(), lora_checkpoint.step(last) if last else 0))
-        else:
-            record.write(_started(args, material, trainee, train, trainer.steps, mark))
+        if run.begin(lambda: _started(args, material, trainee, train, trainer.steps, mark)):
             _warn(args, material, run)
         with reporting("Fine-tuning", trainer.steps, on_progress) as report:
             run.start(trainer.steps, trainer.evaluated, report)
             trainer.run()
-        card = _placed(args, material, trainee, trainer, run, record)
-    except KeyboardInterrupt:
-        why = f"stopped by Ctrl-C after step {run.last}; {_goes_on(record)}"
-        _end(record, run, trainee, "interrupted", why)
-        raise TrainingError(why) from None
-    except OSError as error:
-        why = f"{error.filename or record.folder}: {error.strerror or error}; make room there; {_goes_on(record)}"
-        _end(record, run, trainee, "failed", why)
-        raise TrainingError(why) from error
-    except TrainingError as error:
-        _end(record, run, trainee, "failed", str(error))
-        raise
-    lora_checkpoint.clear(record.folder)
-    return card
+        return _placed(args, material, trainee, run, record)
 
 
 def _warn(args: SftArguments, material: _Material, run: SftRun) -> None:
@@ -176,7 +180,6 @@ def _placed(
     args: SftArguments,
     material: _Material,
     trainee: Trainee,
-    trainer: LoraTrainer,
     run: SftRun,
     record: Record,
 ) -> AdapterCard:
@@ -194,10 +197,7 @@ def _placed(
         scores=scores,
         examples=len(material.learned),
     )
-    early = run.last < trainer.steps
-    why = f"no better dev loss in {args.patience} evaluations" if early else "every epoch is done"
-    stopped = "early" if early else "complete"
-    _end(record, run, trainee, stopped, why, scores=scores, best_step=best_step, adapter=card.id)
+    why = run.end(scores, best_step, card.id)
     logger.info("trained on %d conversations in %.0f s: %s", len(material.train), run.seconds, why)
     return card
 
@@ -211,19 +211,6 @@ def _scores(material: _Material, trainee: Trainee, run: SftRun, best_step: int) 
             scores["held_out_loss_base"] = trainee.loss(material.held_out)
         scores["held_out_loss"] = trainee.loss(material.held_out)
     return scores
-
-
-def _end(record: Record, run: SftRun, trainee: Trainee, stopped: str, why: str, **more: Any) -> None:
-    ended = {"scores": {}, **more}
-    with contextlib.suppress(OSError):  # of a full disk: the error itself matters more than its place in the record
-        record.write(Finished(now(), run.seconds, peak_memory(trainee.device), stopped=stopped, why=why, **ended))
-
-
-def _goes_on(record: Record) -> str:
-    from training import lora_checkpoint
-
-    last = lora_checkpoint.last(record.folder)
-    return f"the same command goes on from step {lora_checkpoint.step(last) if last else 0}"
 
 
 def _started(

@@ -41,7 +41,12 @@ def speed(
         examples = spread(of_split(pairs(questions or [SHIPPED]), split), limit)
         with bench(settings, Path(settings.model.base), shelf(settings), examples) as (engine, retrieve, _):
             asked = [(one.question, one.passages or tuple(retrieve(one.question))) for one in examples]
-            prompts = [grounded(question, passages) for question, passages in asked if passages]
+            room = engine.context - longest  # what is too long even with one passage, the tutor quotes
+            prompts = [
+                grounded(question, passages)
+                for question, passages in asked
+                if passages and engine.count_tokens(grounded(question, passages[:1])) <= room
+            ]
             try:
                 with progress("Timing") as bar:
                     found = measure(

@@ -92,7 +92,7 @@ def trained(
         try:
             card = run(arguments, examples, retrieve, on_progress, on_event)
         finally:
-            _report(arguments, began)
+            report(arguments.runs or arguments.adapters.parent / "runs", began)
         if of_split(examples, "test", "dev"):
             return score(card, engine, shelf, examples, retrieve, check)
     errors.print("[yellow]No example is held out, so the adapter has no scores.[/yellow]")
@@ -108,18 +108,13 @@ def _examples(settings: Settings, names: Sequence[str]) -> list[Example]:
     return examples
 
 
-def _report(arguments: SftArguments, began: float) -> None:
-    """Of the run that was written to since then: a new one or one that went on, or none where it never came to one.
-
-    What goes wrong in drawing it must not cost the adapter.
-    """
-    from training.record import RECORD
+def report(runs: Path, began: float) -> None:
+    """Draw the report of the run that was written to since then. What goes wrong in it must not cost the adapter."""
     from training.report import write
+    from training.runs import written_since
 
-    root = arguments.runs or arguments.adapters.parent / "runs"
-    for record in root.glob(f"*/{RECORD}"):
-        if record.stat().st_mtime >= began:
-            try:
-                write(record.parent)
-            except Exception:
-                logger.exception("the report of %s could not be drawn", record.parent.name)
+    for folder in written_since(runs, began):
+        try:
+            write(folder)
+        except Exception:
+            logger.exception("the report of %s could not be drawn", folder.name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -16,7 +15,7 @@ import typer
 from bot.cli.common import Json, errors, load_settings, out, show_json
 from bot.cli.data_build import PAGES
 from bot.cli.people import with_store
-from bot.cli.train_adapter import Shown
+from bot.cli.train_adapter import Shown, report
 from bot.cli.workbench import SHIPPED, Retrieve, found, pairs, retrieved, section, training
 from bot.errors import SetupError
 from bot.ports import Route
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from bot.tables import StoredAnswer
     from inference.adapters import AdapterCard, Shelf
     from training.preferences import Logged, Preference
-
-logger = logging.getLogger(__name__)
 
 FEW = 100  # fewer preferences than this hardly change a model
 FRESH = "fresh"
@@ -138,21 +135,9 @@ def _train(
     try:
         card = run(arguments, material, retrieve, shelf=shelf, **told)
     finally:
-        _report(settings.home / "runs", began)
+        report(settings.home / "runs", began)
     if chosen.progress is Shown.BAR:
         _tell(card, what, as_json=chosen.json)
-
-
-def _report(runs: Path, began: float) -> None:
-    """Draw the report of the run that was written to since then. What goes wrong in it must not cost the adapter."""
-    from training.report import write
-    from training.runs import written_since
-
-    for folder in written_since(runs, began):
-        try:
-            write(folder)
-        except Exception:
-            logger.exception("the report of %s could not be drawn", folder.name)
 
 
 def _arguments(settings: Settings, name: str, method: str, chosen: Chosen) -> tuple[Any, Shelf]:

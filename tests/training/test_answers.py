@@ -2,9 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from bot.cli.evaluate_answers import spread
+from inference.adapters import Shelf
+from inference.engine import Engine
+from inference.generation import Decoding
 from rag.embed import Embedder
 from rag.ground import Grounding
 from training.data import SELF, UNANSWERABLE, Example
@@ -13,6 +18,7 @@ from training.evals.answers import (
     Written,
     answered,
     asked,
+    by_engine,
     by_grounding,
     evaluate,
     key_facts,
@@ -20,7 +26,7 @@ from training.evals.answers import (
     summary,
 )
 from training.evals.calibration import calibration
-from training.evals.reading import abstains, grade
+from training.evals.reading import abstains, aksharas_a_word, grade, words_a_sentence
 from training.grounded import NOT_IN_PASSAGES
 
 EXAMPLES = [
@@ -76,6 +82,15 @@ def test_refusals_are_counted_where_they_are_right_and_where_not() -> None:
 def test_a_question_with_nothing_retrieved_scores_nothing() -> None:
     scores = evaluate([Example("Q", "A", facts=("x",))], lambda _: [], saying(lambda *_: "x"), checked, unanswerable=0)
     assert (scores.key_facts, scores.grounded) == (0.0, 0.0)
+
+
+def test_what_is_too_long_for_the_model_is_no_answer_and_ends_nothing(base: Path, tmp_path: Path) -> None:
+    engine = Engine(base, Shelf(tmp_path), threads=1, dtype="float32", device="cpu")
+    answer = by_engine(engine, "base", Decoding(temperature=0.0, max_new_tokens=2))
+    assert answer("Q", ["Sound is energy. " * 400]) == Written("")
+    short = answer("Q", ["Sound is energy."])
+    assert short.seconds is not None
+    assert short.seconds > 0
 
 
 def test_no_examples_is_an_error() -> None:
@@ -183,6 +198,55 @@ def test_the_reading_grade_follows_the_formula() -> None:
 @pytest.mark.parametrize("text", ["", "12 + 7 = 19", "पौधे सूर्य के प्रकाश में अपना भोजन बनाते हैं।"])
 def test_no_english_no_grade(text: str) -> None:
     assert grade(text) is None
+
+
+def test_syllables_are_counted_as_the_formula_wants_them() -> None:
+    def syllables(word: str) -> float:
+        found = grade(" ".join([word] * 400) + ".")
+        assert found is not None
+        return round((found + 15.59 - 0.39 * 400) / 11.8)
+
+    words = {"leaf": 1, "make": 1, "table": 2, "water": 2, "energy": 3, "photosynthesis": 5, "rhythm": 1, "the": 1}
+    assert {word: syllables(word) for word in words} == words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("Sit down. It is 5 o'clock now.", 3.0), ("पौधे भोजन बनाते हैं। वे हरे हैं।", 3.5), ("12 + 7 = 19", None), ("", None)],
+)
+def test_words_of_a_sentence_are_counted_in_any_script(text: str, words: float | None) -> None:
+    assert words_a_sentence(text) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "aksharas"),
+    [
+        ("जल", 2.0),
+        ("पानी", 2.0),
+        ("विद्यार्थी", 3.0),  # joined consonants are one akshara
+        ("प्रकाश संश्लेषण", 3.5),
+        ("आम और इमली", (2 + 2 + 3) / 3),
+        ("ज़मीन", 3.0),
+        ("Stomata छिद्र", 2.0),
+        ("Photosynthesis is a process", None),
+        ("12 + 7", None),
+    ],
+)
+def test_aksharas_are_counted_as_the_script_joins_them(text: str, aksharas: float | None) -> None:
+    assert aksharas_a_word(text) == aksharas
+
+
+def test_an_answer_keeps_the_time_it_took() -> None:
+    def answer(question: str, passages: Sequence[str]) -> Written:
+        return Written("Sound is energy.", 0.5, 0.25)
+
+    assert {one.seconds for one in answered(EXAMPLES, lambda _: [], answer, checked, unanswerable=0)} == {0.25}
+
+
+def test_some_of_the_questions_are_spread_over_all_of_them() -> None:
+    many = [replace(EXAMPLES[0], question=f"Q{n}") for n in range(10)]
+    assert [one.question for one in spread(many, 3)] == ["Q0", "Q3", "Q6"]
+    assert spread(many, 0) == spread(many, 99) == many
 
 
 def test_the_products_own_check_tells_support_from_invention() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import multiprocessing
+import os
 import shutil
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,13 @@ from inference.adapters import AdapterCard, adapter_sha256
 from inference.prompt import END, grounded
 from training.data import Example, read
 from training.errors import RecipeError, TrainingError
-from training.grpo import GrpoArguments, grpo, problems
+from training.grpo import GrpoArguments, batches, grpo, make_trainer, problems
 from training.policy import Policy
 from training.progress import Progress
 from training.recipe import recipe
+from training.record import Evaluation, Event, Finished, Note, Resumed, Started, Step
+from training.record import read as events_of
+from training.report import write
 from training.rewards import Unreadable, last_expression, parse, reward, right
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing. is deprecated:FutureWarning")
@@ -215,14 +221,14 @@ def arguments(base: Path, adapters: Path, **changes: Any) -> GrpoArguments:
         "rank": 2, "alpha": 4, "steps": 5, "batch": 2, "generations": 8, "longest": 6, "learning_rate": 5e-2,
         "beta": 0.01, "precision": "float32", "device": "cpu", "threads": 1,
     }  # fmt: skip
-    return GrpoArguments(base=base, adapters=adapters, **{**given, **changes})
+    return GrpoArguments(base=base, adapters=adapters / "adapters", **{**given, **changes})
 
 
 @pytest.fixture(scope="module")
 def practised(guessing: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AdapterCard, list[Progress]]:
-    root = tmp_path_factory.mktemp("adapters")
+    args = arguments(guessing, tmp_path_factory.mktemp("practised"))
     told: list[Progress] = []
-    return root, grpo(arguments(guessing, root), PRACTICE, lambda _: [], told.append), told
+    return args.adapters, grpo(args, PRACTICE, lambda _: [], told.append), told
 
 
 def test_a_few_steps_of_practice_make_the_right_answer_likelier(
@@ -248,6 +254,151 @@ def test_the_practised_adapter_is_complete_and_scored(
     assert card.examples == 2
     assert set(card.scores) == {"right_before", "right"}
     assert card.scores["right"] == 1.0
+
+
+# Runs that are stopped: six steps, evaluated at every third.
+STOPPED: dict[str, Any] = {"steps": 6, "evaluate_every": 3, "checkpoint_every": 2, "samples": 1, "learning_rate": 5e-3}
+HELD = [*PRACTICE, example(SUM, "It is 4.", "4", passages=PASSAGES, split="dev")]
+
+
+def none(_: str) -> Sequence[str]:
+    return []
+
+
+def quiet(_: Progress) -> None:
+    return None
+
+
+class Unheard:
+    """Follows a trainer that is not run."""
+
+    def step(self, step: int, loss: float, learning_rate: float, tokens: int, seconds: float) -> None:
+        raise AssertionError("no step is made")
+
+    def evaluate(self, step: int) -> tuple[dict[str, float], bool]:
+        return {}, False
+
+    def checkpoint(self) -> tuple[None, dict[str, Any], float]:
+        return None, {}, 0.0
+
+    def restore(self, saved: object) -> bool:
+        return False
+
+    def note(self, message: str) -> None:
+        raise AssertionError(message)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(guessing: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AdapterCard]:
+    """What such a run comes to when nothing happens to it: its record, and its adapter."""
+    root = tmp_path_factory.mktemp("uninterrupted")
+    card = grpo(arguments(guessing, root, **STOPPED), HELD, none, quiet)
+    (folder,) = (root / "runs").iterdir()
+    return folder, card
+
+
+def killed_child(base: Path, root: Path, step: int) -> None:
+    """The same run in a process of its own, which dies by SIGKILL after a step."""
+
+    def die(event: Event) -> None:
+        if isinstance(event, Step) and event.step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    grpo(arguments(base, root, **STOPPED), HELD, none, quiet, on_event=die)
+
+
+def test_practice_has_a_record_of_wrong_answers(uninterrupted: tuple[Path, AdapterCard]) -> None:
+    folder, card = uninterrupted
+    events = events_of(folder)
+    started, ended = events[0], events[-1]
+    assert isinstance(started, Started)
+    assert isinstance(ended, Finished)
+    assert (started.method, started.steps, started.data["examples"], started.data["dev"]) == ("grpo", 6, 2, 1)
+    assert (ended.stopped, ended.adapter, dict(ended.scores)) == ("complete", card.id, dict(card.scores))
+    measured = [event for event in events if isinstance(event, Evaluation)]
+    assert [one.step for one in measured] == [0, 3, 6]
+    assert {one.dev_loss for one in measured} <= {0.0, 1.0}
+    assert {one.perplexity for one in measured} == {None}
+    assert all(0 <= event.loss <= 1 and event.tokens_per_second > 0 for event in events if isinstance(event, Step))
+    assert "Group relative policy optimisation" in write(folder).read_text(encoding="utf-8")
+
+
+def test_practice_that_was_killed_ends_with_the_same_adapter(
+    guessing: Path, tmp_path: Path, uninterrupted: tuple[Path, AdapterCard]
+) -> None:
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["tests.training.test_grpo", "trl.trainer.grpo_trainer"])
+    child = server.Process(target=killed_child, args=(guessing, tmp_path, 5))
+    child.start()
+    child.join(120)
+    assert child.exitcode == -signal.SIGKILL
+    card = grpo(arguments(guessing, tmp_path, **STOPPED), HELD, none, quiet)
+    assert card.sha256 == uninterrupted[1].sha256
+    (folder,) = (tmp_path / "runs").iterdir()
+    events = events_of(folder)
+    assert [event.step for event in events if isinstance(event, Step)] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in events if isinstance(event, Resumed)] == [4]
+    assert [path.name for path in folder.iterdir()] == ["run.jsonl"]
+
+
+def test_memory_that_runs_out_makes_the_parts_smaller_and_not_the_steps(
+    guessing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    real = Policy.settings
+
+    def forgetful(self: Policy, steps: int) -> dict[str, Any]:
+        forward = self.model.base_model.model.forward
+
+        def short(*given: Any, **more: Any) -> Any:
+            rows = more["input_ids"].shape[0]
+            if rows > 4:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+            read.append(rows)
+            return forward(*given, **more)
+
+        self.model.base_model.model.forward = short
+        return real(self, steps)
+
+    monkeypatch.setattr(Policy, "settings", forgetful)
+    card = grpo(arguments(guessing, tmp_path, steps=4), PRACTICE, none, quiet)
+    (folder,) = (tmp_path / "runs").iterdir()
+    notes = [event.message for event in events_of(folder) if isinstance(event, Note)]
+    assert [note.partition(";")[0] for note in notes] == [
+        "memory ran out: 8 examples are now read at once",
+        "memory ran out: 4 examples are now read at once",
+    ]
+    assert max(read) == 4
+    assert card.scores["right"] == 1.0
+
+
+def test_the_gradient_is_the_same_in_parts(guessing: Path, tmp_path: Path) -> None:
+    args = arguments(guessing, tmp_path)
+    policy = Policy(args)
+    trainer = make_trainer(args, policy, problems(PRACTICE, none)[:2], tmp_path, Unheard())
+    trainer.current_gradient_accumulation_steps = 1  # as its loop sets it
+    rows = [trainer.train_dataset[place] for place in batches(args, 2)[0]]
+    trainer.model.train()
+    written = trainer._prepare_inputs(rows)
+    gradients = []
+    for number in (1, 4):
+        trainer.model.zero_grad()
+        trainer._written = written
+        trainer.accumulate(trainer.model, rows, number)
+        gradients.append({name: one.grad.clone() for name, one in policy._trained() if one.grad is not None})
+    assert any(bool(one.any()) for one in gradients[0].values())
+    for name, one in gradients[0].items():
+        assert torch.allclose(one, gradients[1][name], atol=1e-6), name
+
+
+def test_every_question_is_asked_before_any_is_asked_again(tmp_path: Path) -> None:
+    args = arguments(tmp_path, tmp_path, steps=5, batch=2, generations=3)
+    planned = batches(args, 4)
+    assert [len(batch) for batch in planned] == [6] * 5
+    asked = [batch[place] for batch in planned for place in (0, 3)]
+    assert sorted(asked[:4]) == sorted(asked[4:8]) == [0, 1, 2, 3]
+    assert all(batch[:3] == [batch[0]] * 3 for batch in planned)
+    assert planned == batches(args, 4)
 
 
 def test_too_few_problems_are_an_error(base: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,7 +125,7 @@ def test_greedy_answers_repeat(registered: tuple[Shelf, str], base: Path) -> Non
     answer = by_engine(Engine(base, shelf, threads=1, dtype="float32", device="cpu"), adapter)
     first, again = (answer("What is sound?", ["Sound is energy."]) for _ in range(2))
     # What the first one read is not read again, which changes the last digit of the sums.
-    assert replace(first, confidence=again.confidence) == again
+    assert first.text == again.text
     assert first.confidence == pytest.approx(again.confidence, rel=1e-5)
     assert first.confidence is not None
 

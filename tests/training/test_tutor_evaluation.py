@@ -50,7 +50,8 @@ def named(rows: tuple[Row, ...], name: str) -> Row:
 async def test_what_is_not_answered_counts_as_no_fact() -> None:
     made = report(await serve([FACT, HINGLISH, HINDI], ask))
     row = named(made.rows, "all in the book")
-    assert (row.n, row.key_facts.mean, row.given) == (3, pytest.approx(1 / 3), pytest.approx(1 / 2))
+    assert row.n == 3
+    assert (row.key_facts.mean, row.given) == pytest.approx((1 / 3, 1 / 2))
     assert row.answered == pytest.approx(2 / 3)
     assert row.routes == {
         "generated": pytest.approx(1 / 3),
@@ -95,7 +96,8 @@ async def test_an_answer_to_what_no_book_holds_is_not_told_so_and_not_right() ->
 
 async def test_time_is_that_of_answers_alone() -> None:
     made = report(await serve([FACT, HINGLISH, HINDI], ask))
-    assert made.milliseconds == (20.0, pytest.approx(29.0))
+    assert made.milliseconds[0] == 20.0
+    assert made.milliseconds[1] == pytest.approx(29.0)
     assert made.named()["milliseconds"]["p50"] == 20.0
 
 

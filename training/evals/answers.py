@@ -1,4 +1,4 @@
-"""How good answers are, question by question: key facts, groundedness, abstention, confidence, and how they read."""
+"""How good answers are, question by question: key facts, groundedness, abstention, confidence, reading, and time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from inference.errors import PromptTooLong
 from inference.generation import Decoding
 from inference.prompt import grounded
 from rag.passage import Passage
@@ -27,10 +28,11 @@ GREEDY = Decoding(temperature=0.0)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An answer as it was written. `confidence` is 0..1; None where the answerer has none."""
+    """An answer as it was written. `confidence` is 0..1; it and the seconds are None where the answerer has none."""
 
     text: str
     confidence: float | None = None
+    seconds: float | None = None
 
 
 Answerer = Callable[[str, Sequence[str]], Written]  # question, passages -> answer
@@ -48,6 +50,7 @@ class Answered:
     key_facts, grounded, shown, shown_key_facts: see Scores
     abstained: the answer says that the books do not hold it; `refused`: in exactly the line of training
     grade:     the school grade of its language; None where that is not English
+    seconds:   that it took; None where that is not known
     """
 
     key: str
@@ -63,6 +66,7 @@ class Answered:
     words: int
     grade: float | None
     confidence: float | None
+    seconds: float | None = None
 
     @property
     def right(self) -> bool:
@@ -164,7 +168,8 @@ def answered(
 ) -> list[Answered]:
     """Answer each example from what is retrieved for it: a row a question.
 
-    An example for which nothing is retrieved scores 0 throughout. Raises ValueError when there are no examples.
+    An example for which nothing is retrieved, or that is too long for the model, scores 0 throughout. Raises ValueError
+    when there are no examples.
     """
     questions = asked(examples, retrieve, unanswerable=unanswerable, seed=seed)
     rows = []
@@ -197,6 +202,7 @@ def row(one: Asked, answer: Answerer, check: Check) -> Answered:
         words=len(text.split()),
         grade=grade(text),
         confidence=written.confidence,
+        seconds=written.seconds,
     )
 
 
@@ -239,12 +245,18 @@ def key_facts(answer: str, facts: Sequence[str]) -> float:
 
 
 def by_engine(engine: Engine, adapter: str, decoding: Decoding = GREEDY) -> Answerer:
-    """Answers of the product's own engine. `adapter` is "base", "current" or an adapter's id."""
+    """Answers of the product's own engine. `adapter` is "base", "current" or an adapter's id.
+
+    To what is too long for the model even with one passage there is none, "": there the tutor quotes the book.
+    """
 
     def answer(question: str, passages: Sequence[str]) -> Written:
         messages = grounded(question, passages)
-        made = engine.generate(messages, decoding=decoding, on_text=lambda _: True, adapter=adapter)
-        return Written(made.text, made.confidence)
+        try:
+            made = engine.generate(messages, decoding=decoding, on_text=lambda _: True, adapter=adapter)
+        except PromptTooLong:
+            return Written("")
+        return Written(made.text, made.confidence, made.seconds)
 
     return answer
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.errors import TrainingError
 from training.report.run import Run
+from training.report.words import LOSSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,7 +125,7 @@ def _figure(run: Run, size: Size) -> Figure:
 
 
 def _draw_losses(axes: Axes, run: Run) -> None:
-    axes.set_title("Loss, nats a token", color=SOFT)
+    axes.set_title(LOSSES.get(run.started.method, "Loss"), color=SOFT)
     every = max(1, math.ceil(len(run.steps) / POINTS))
     steps = [step.step for step in run.steps][::every]
     values = [step.loss for step in run.steps]

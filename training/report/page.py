@@ -33,6 +33,9 @@ MEASURES: Mapping[str, tuple[str, str]] = {
     "questions": ("Questions", ""),
     "absent": ("Questions the passages do not answer", ""),
     "preference_accuracy": ("Preferred answer is the likelier", UP),
+    "preference_margin": ("How much likelier it is, in nats", UP),
+    "preference_gained": ("Preferences whose margin grew", UP),
+    "right": ("Right results", UP),
 }
 STATES = {
     RUNNING: "Still running",
@@ -114,12 +117,14 @@ def page(run: Run, curves: tuple[str, str], rupees_per_hour: float | None) -> st
 
 
 def scores(found: Mapping[str, float]) -> list[Score]:
-    """The measures in the order of the card, each with the base model's beside it: `base_x` and `x`."""
-    names = dict.fromkeys(name.removeprefix("base_").removesuffix("_base") for name in found if name != BEST)
+    """The measures in the order of the card, each beside that of the model before: `base_x`, `x_base` or `x_before`."""
+    names = dict.fromkeys(
+        name.removeprefix("base_").removesuffix("_base").removesuffix("_before") for name in found if name != BEST
+    )
     made = []
     for name in names:
         words_, direction = MEASURES.get(name, (label(name), ""))
-        base = found.get(f"base_{name}", found.get(f"{name}_base"))
+        base = next((found[one] for one in (f"base_{name}", f"{name}_base", f"{name}_before") if one in found), None)
         made.append(Score(words_, direction, base, found.get(name)))
     return made
 

@@ -15,6 +15,11 @@ METHODS = {
     "dpo": "Direct preference optimisation (DPO)",
     "grpo": "Group relative policy optimisation (GRPO)",
 }
+LOSSES = {
+    "sft": "Loss, nats a token",
+    "dpo": "Loss, nats a preference",
+    "grpo": "Share of wrong answers",
+}
 LABELS = {
     "dataset_sha256": "Data set (sha256)",
     "tokens": "Tokens an epoch reads",
