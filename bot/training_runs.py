@@ -1,7 +1,7 @@
 """What training has left in the home folder, as the dashboard shows it: runs, datasets and adapters.
 
-The service never imports the training package. Of its records (training/record.py) and of its datasets' cards
-(training/dataset.py) the few keys that are shown are read, and what is not understood is passed over.
+The service never imports the training package. Of its records (training/records/record.py) and of its datasets' cards
+(training/pairs/dataset.py) the few keys that are shown are read, and what is not understood is passed over.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def _dataset(folder: Path) -> Dataset | None:
 
 
 def _is_held(record: Path) -> bool:
-    """Whether a process is at the run: it has the record locked (training.record.Record)."""
+    """Whether a process is at the run: it has the record locked (training.records.record.Record)."""
     try:
         with record.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

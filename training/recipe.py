@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
-from training.dpo import DpoArguments
+from training.base.pretrain import PretrainArguments
+from training.base.tokenizer import TokenizerArguments
+from training.classifiers.safety_arguments import SafetyArguments
 from training.errors import RecipeError
-from training.grpo import GrpoArguments
-from training.pretrain import PretrainArguments
-from training.safety_arguments import SafetyArguments
-from training.sft import SftArguments
-from training.tokenizer import TokenizerArguments
+from training.tuning.dpo import DpoArguments
+from training.tuning.grpo import GrpoArguments
+from training.tuning.sft import SftArguments
 
 RECIPES = Path(__file__).parent / "recipes"
 

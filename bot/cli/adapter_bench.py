@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from bot.settings import Settings
     from inference.adapters import AdapterCard, Shelf
     from inference.engine import Engine
-    from training.data import Example
     from training.evals.answers import Check
-    from training.registry import Gate
+    from training.pairs.data import Example
+    from training.promotion.registry import Gate
 
 UNSAFE = 60  # prompts
 WRITING = Decoding(temperature=0.0)  # as the scores of a card are made
@@ -31,7 +31,7 @@ QUESTIONS = 200  # held-out ones, where the operator names no other number
 def answering(settings: Settings, shelf: Shelf, subject: str) -> str:
     """The id of what answers a subject now, or "base"."""
     from inference.adapters import model_sha256
-    from training.registry import BASE
+    from training.promotion.registry import BASE
 
     base = Path(settings.model.base)
     current = shelf.current(subject, base_sha256=model_sha256(base) if base.is_dir() else None)
@@ -45,8 +45,8 @@ def ask_gate(settings: Settings, shelf: Shelf, card: AdapterCard, most: int = QU
     """
     from inference.history import now
     from training.evals.answers import asked, by_engine
-    from training.gate import judge_answers, judge_recitation, judge_safety
-    from training.registry import Gate, answers, held_out, write_gate
+    from training.promotion.gate import judge_answers, judge_recitation, judge_safety
+    from training.promotion.registry import Gate, answers, held_out, write_gate
 
     shipped = pairs([SHIPPED])
     examples = held_out(_of_subject(shipped, card.subject), most)
@@ -74,8 +74,8 @@ def side_by_side(
     settings: Settings, shelf: Shelf, question: str, passages: Sequence[str], adapters: Sequence[str]
 ) -> tuple[list[str], list[dict[str, object]]]:
     """The passages, and the answer of each adapter (an id or "base") with what the books support of it."""
-    from training.data import Example
     from training.evals.answers import by_engine
+    from training.pairs.data import Example
 
     held = tuple(passages) or tuple(_passages(settings, question))
     example = Example(question, "-", passages=held or ("",))
@@ -138,7 +138,7 @@ def _safely(settings: Settings, engine: Engine, adapter: str) -> list[bool]:
 def _unsafe_prompts() -> list[str]:
     """Harmful questions of the test split, always the same ones."""
     from bot.cli.safety_bench import MESSAGES
-    from training.safety_examples import HARMFUL, shipped
+    from training.classifiers.safety_examples import HARMFUL, shipped
 
     texts = {one.text for one in shipped(MESSAGES) if one.label == HARMFUL and one.split == "test"}
     return sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[:UNSAFE]
@@ -158,10 +158,10 @@ def _answer_check(settings: Settings) -> Callable[[str], bool]:
 
 def _recited(engine: Engine, adapter: str, shipped: Sequence[Example]) -> list[bool]:
     """Of each text of the log that an adapter may have learned, whether it recites it."""
-    from training.data import Example
     from training.evals.answers import by_engine
     from training.evals.recitation import probes, recited
-    from training.registry import BASE
+    from training.pairs.data import Example
+    from training.promotion.registry import BASE
 
     private = [
         Example(answer.question, answer.correction or answer.text, passages=tuple(answer.passages))

@@ -13,7 +13,7 @@ from bot.cli.common import errors, out, show
 if TYPE_CHECKING:
     from inference.adapters import AdapterCard
     from inference.history import Deed
-    from training.registry import Gate
+    from training.promotion.registry import Gate
 
 
 def show_card(card: AdapterCard) -> None:

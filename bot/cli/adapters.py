@@ -55,7 +55,7 @@ def list_adapters(json: Json = False) -> None:
 def show_adapter(adapter: Adapter, json: Json = False) -> None:
     """Show where one came from, how it did at the gate, and who did what with it."""
     from bot.cli.adapter_tables import show_card, show_gate, show_history
-    from training.registry import read_gate
+    from training.promotion.registry import read_gate
 
     with opened() as (_, found):
         card, gate, deeds = found.find(adapter), read_gate(found, adapter), found.history(adapter)
@@ -169,7 +169,7 @@ def past_gate(settings: Settings, found: Shelf, card: AdapterCard, reason: str, 
     from bot.cli.adapter_bench import answering, ask_gate
     from bot.cli.adapter_tables import show_gate
     from inference.adapters import model_sha256
-    from training.registry import read_gate
+    from training.promotion.registry import read_gate
 
     base, why = Path(settings.model.base), reason.strip()
     found.verify(card, model_sha256(base) if base.is_dir() else card.base_sha256)
@@ -213,7 +213,7 @@ def _newest(found: Shelf, subject: str, current: str) -> str:
 
 
 def _gate_said(found: Shelf, adapter: str) -> str:
-    from training.registry import read_gate
+    from training.promotion.registry import read_gate
 
     gate = read_gate(found, adapter)
     return "" if gate is None else "passed" if gate.passed else "failed"

@@ -15,8 +15,8 @@ from bot.cli.workbench import training
 from bot.errors import SetupError
 
 if TYPE_CHECKING:
-    from training.data import Example
-    from training.lengths import Tokens, Words
+    from training.pairs.data import Example
+    from training.tuning.lengths import Tokens, Words
 
 app = typer.Typer(no_args_is_help=True, help="Datasets for training: build, check, count and compare them.")
 app.command()(build)
@@ -37,9 +37,9 @@ def validate(
     Without --base, length is counted in words.
     """
     with training():
-        from training.data import scan
-        from training.dataset import warning_if_few
-        from training.lengths import too_long
+        from training.pairs.data import scan
+        from training.pairs.dataset import warning_if_few
+        from training.tuning.lengths import too_long
 
         counter = _counter(base)
         found = scan(*files)
@@ -69,8 +69,8 @@ def stats(
     """Count examples, lengths, duplicates, subjects and languages. Tokens are those of the configured base model."""
     settings = load_settings()
     with training():
-        from training.dataset import stats as measured
-        from training.dataset import warning_if_few
+        from training.pairs.dataset import stats as measured
+        from training.pairs.dataset import warning_if_few
 
         configured = Path(settings.model.base)
         examples = _examples(settings.home / "datasets", *dataset)
@@ -106,7 +106,7 @@ def diff(
     """
     root = load_settings().home / "datasets"
     with training():
-        from training.dataset import diff as compared
+        from training.pairs.dataset import diff as compared
 
         found = compared(_examples(root, before), _examples(root, after))
     if json:
@@ -149,7 +149,7 @@ def draft(
 
     settings = load_settings()
     with training():
-        from training.drafts import as_draft, drafts
+        from training.pairs.drafts import as_draft, drafts
 
         books, _ = read_library(*shelves(settings))
         wanted = [one for one in books if one.title.casefold() == book.casefold() and chapter in (None, one.chapter)]
@@ -168,14 +168,14 @@ def draft(
 
 
 def _examples(root: Path, *named: str) -> list[Example]:
-    from training.data import read
-    from training.dataset import find
+    from training.pairs.data import read
+    from training.pairs.dataset import find
 
     return read(*(find(root, name) for name in named))
 
 
 def _counter(base: Path | None) -> Tokens | Words:
-    from training.lengths import Tokens, Words
+    from training.tuning.lengths import Tokens, Words
 
     return Tokens(base) if base is not None else Words()
 

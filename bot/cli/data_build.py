@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from bot.settings import Settings
     from rag.library import Library
     from rag.passage import Passage
-    from training.curate import Candidate
-    from training.dataset import Card, Source
+    from training.pairs.curate import Candidate
+    from training.pairs.dataset import Card, Source
 
 ABOUT_ITSELF = SHIPPED.parent / "qa-self"
 PAGES = ("web", "console")  # channels where the school has asked for consent before, and not we
@@ -61,11 +61,11 @@ def build(
     settings = load_settings()
     with training():
         from rag.embed import Embedder
-        from training.curate import curate, placed, with_passages
-        from training.data import of_split
-        from training.dataset import Made, warning_if_few, write
-        from training.sameness import Remembering
-        from training.splits import LEDGER
+        from training.pairs.curate import curate, placed, with_passages
+        from training.pairs.data import of_split
+        from training.pairs.dataset import Made, warning_if_few, write
+        from training.pairs.sameness import Remembering
+        from training.pairs.splits import LEDGER
 
         found, sources, notes = _gathered(
             [*(files or []), *([SHIPPED] if shipped else []), *([ABOUT_ITSELF] if about_itself else [])],
@@ -97,11 +97,11 @@ def build(
 
 def _gathered(files: Sequence[Path], *, from_log: bool) -> tuple[list[Candidate], list[Source], dict[str, Any]]:
     """Everything that is to be looked at, where it came from, and what else is worth knowing."""
-    from training.curate import Candidate
-    from training.data import dataset_sha256, scan
-    from training.dataset import Source
     from training.errors import DatasetError
-    from training.from_log import LOG, asked_often, candidates
+    from training.pairs.curate import Candidate
+    from training.pairs.data import dataset_sha256, scan
+    from training.pairs.dataset import Source
+    from training.pairs.from_log import LOG, asked_often, candidates
 
     found: list[Candidate] = []
     sources: list[Source] = []
@@ -125,7 +125,7 @@ def _gathered(files: Sequence[Path], *, from_log: bool) -> tuple[list[Candidate]
 
 def _source(path: Path, count: int) -> Source:
     from inference.files import sha256_of
-    from training.dataset import Source
+    from training.pairs.dataset import Source
 
     return Source(path.name, sha256_of([path]), count)
 
@@ -135,7 +135,7 @@ def _looked_up(settings: Settings, kept: Sequence[Candidate], count: int) -> tup
 
     From the index in use; while the service has it open, from one of our own.
     """
-    from training.curate import wants_passages
+    from training.pairs.curate import wants_passages
 
     questions = list(dict.fromkeys(one.example.question for one in kept if wants_passages(one.example, count)))
     if not questions:

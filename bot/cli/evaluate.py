@@ -19,8 +19,8 @@ from bot.errors import SetupError
 if TYPE_CHECKING:
     from bot.settings import Settings
     from rag.answerable import Answerable
-    from training.data import Example
     from training.evals.retrieval import Abstention, Report, Scores
+    from training.pairs.data import Example
 
 app = typer.Typer(
     no_args_is_help=True, help="Measure retrieval, answers, speed and the safety filter on what was held out."
@@ -62,7 +62,7 @@ def retrieval(
     With --split dev --fit, what tells an absent answer is fitted first: its weights on the train split, its threshold
     on the dev split.
     """
-    from training.data import of_split
+    from training.pairs.data import of_split
 
     if corpus is not None:
         _yardstick(corpus, distractors, as_json=json)
@@ -119,7 +119,7 @@ def _show_scores(scores: Sequence[Scores]) -> None:
 async def _measured(settings: Settings, asked: list[Example], learned: list[Example]) -> tuple[Report, Answerable]:
     """The report, and what decided. `learned` is what to fit that on first; empty for the one in use."""
     from bot.compose import opened_library
-    from training.answerable import fit
+    from training.classifiers.answerable import fit
     from training.evals.retrieval import measure
 
     with progress("Indexing") as indexing:

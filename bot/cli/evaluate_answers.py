@@ -16,8 +16,8 @@ from bot.cli.workbench import SHIPPED, bench, pairs, training
 from bot.errors import SetupError
 
 if TYPE_CHECKING:
-    from training.data import Example
     from training.evals.table import Cell, Line, Table
+    from training.pairs.data import Example
 
 
 def answers(
@@ -38,10 +38,10 @@ def answers(
     with training():
         from bot.cli.adapter_bench import answering
         from bot.compose import shelf
-        from training.data import of_split
         from training.evals.answers import answered, by_engine
         from training.evals.table import Run, table
         from training.evals.table import html as as_html
+        from training.pairs.data import of_split
 
         examples = spread(of_split(pairs(questions or [SHIPPED]), split), limit)
         if not examples:

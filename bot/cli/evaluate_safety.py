@@ -16,8 +16,8 @@ from bot.settings import PROJECT
 
 if TYPE_CHECKING:
     from bot.settings import Settings
+    from training.classifiers.safety_examples import SafetyExample
     from training.evals.safety import Judged
-    from training.safety_examples import SafetyExample
 
 
 def safety(
@@ -121,9 +121,9 @@ async def _judged(
     from bot.compose import opened_safety
     from bot.ports import Action
     from rag.glossary import EVERYDAY, Glossary
+    from training.classifiers.safety_examples import BENIGN
     from training.evals import redteam
     from training.evals.safety import ANSWERED
-    from training.safety_examples import BENIGN
 
     async with opened_safety(settings) as screening:
         with progress("Screening") as bar:

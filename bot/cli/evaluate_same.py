@@ -37,9 +37,9 @@ def same(
     with training():
         from inference.files import write_text
         from rag.same import Threshold
+        from training.classifiers.same import fit as fitted
+        from training.classifiers.same import load
         from training.evals.same import by_vector, measure, repeated
-        from training.same import fit as fitted
-        from training.same import load
 
         groups = load(questions)
         asked = [group for group in groups if group.split == split]

@@ -35,8 +35,8 @@ def speed(
     with training():
         from bot.compose import shelf
         from inference.prompt import grounded
-        from training.data import of_split
         from training.evals.speed import measure
+        from training.pairs.data import of_split
 
         examples = spread(of_split(pairs(questions or [SHIPPED]), split), limit)
         with bench(settings, Path(settings.model.base), shelf(settings), examples) as (engine, retrieve, _):

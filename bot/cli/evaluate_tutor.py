@@ -14,8 +14,8 @@ from bot.errors import SetupError
 
 if TYPE_CHECKING:
     from bot.settings import Settings
-    from training.data import Example
     from training.evals.tutor import Report, Served
+    from training.pairs.data import Example
 
 
 def tutor(
@@ -31,8 +31,8 @@ def tutor(
     """Ask held-out questions as students do, and score what is sent: route, key facts, page, language, time."""
     settings = load_settings()
     with training():
-        from training.data import of_split
         from training.evals.tutor import report
+        from training.pairs.data import of_split
 
         examples = of_split(pairs(questions or [SHIPPED]), split)
         if not examples:
@@ -91,7 +91,7 @@ def _show(made: Report) -> None:
 
 def _short(one: Served) -> bool:
     """Whether it fell short of what its pair asks: a fact missing, or an answer to what no book here holds."""
-    from training.data import UNANSWERABLE
+    from training.pairs.data import UNANSWERABLE
 
     return one.answers if one.example.kind == UNANSWERABLE else one.key_facts < 1.0
 

@@ -16,7 +16,7 @@ from bot.errors import SetupError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from training.record import Event
+    from training.records.record import Event
     from training.report.run import Run
 
 app = typer.Typer(no_args_is_help=True, help="Training runs: list them, look at one, write its report, follow it.")
@@ -115,7 +115,7 @@ def _live() -> Iterator[Callable[[Event], None]]:
     """A bar with the time left, the losses and the speed; above it a line for all that is not a step."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from training.record import Evaluation, Finished, Started, Step
+    from training.records.record import Evaluation, Finished, Started, Step
     from training.report.text import event_line
     from training.report.words import duration
 
@@ -148,7 +148,7 @@ def _root() -> Path:
 
 def _folder(name: str | None) -> Path:
     """The run's folder. Raises SetupError."""
-    from training.record import RECORD
+    from training.records.record import RECORD
     from training.report.run import folders
 
     root = _root()

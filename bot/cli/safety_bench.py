@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from bot.safety.filter import SafetyFilter
     from bot.safety.finding import Finding
     from inference.moderation import Worded
+    from training.classifiers.safety_examples import SafetyExample
     from training.evals.safety import Judged
-    from training.safety_examples import SafetyExample
 
 MESSAGES = PROJECT / "data" / "safety" / "messages"
 CONVERSATIONS = PROJECT / "data" / "safety" / "conversations.jsonl"
@@ -31,7 +31,7 @@ def messages(
 
     `apart`: no training one near a held-out one.
     """
-    from training import safety_examples as sets
+    from training.classifiers import safety_examples as sets
 
     found = [*sets.shipped(MESSAGES), *sets.conversations(CONVERSATIONS), *sets.questions(pairs([SHIPPED])), *reviewed]
     if corpus is None:

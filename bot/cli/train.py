@@ -24,9 +24,9 @@ from bot.errors import SetupError
 if TYPE_CHECKING:
     from bot.settings import Settings
     from inference.classifiers import ClassifierCard
+    from training.classifiers.safety_arguments import SafetyArguments
+    from training.classifiers.safety_examples import SafetyExample
     from training.evals.safety import Judged
-    from training.safety_arguments import SafetyArguments
-    from training.safety_examples import SafetyExample
 
 app = typer.Typer(no_args_is_help=True, help="Make the tokenizer, the base model, adapters and the safety classifier.")
 app.command()(sft)
@@ -46,7 +46,7 @@ Output = Annotated[Path | None, typer.Option(help="Folder that receives the mode
 def tokenizer(recipe: BaseRecipe = "base-cpu", corpus: Corpus = None, output: Output = None) -> None:
     """Train the tokenizer of the base model."""
     with training():
-        from training.tokenizer import train_tokenizer
+        from training.base.tokenizer import train_tokenizer
 
         arguments = section(found(recipe, corpus=corpus, output=output).tokenizer, recipe, "tokenizer")
         train_tokenizer(arguments)
@@ -63,7 +63,7 @@ def pack(
 ) -> None:
     """Turn the text for pretraining into tokens on disk. `pretrain` does so too, where it was not done."""
     with training():
-        from training.pretrain import packed_text
+        from training.base.pretrain import packed_text
 
         arguments = section(found(recipe, corpus=corpus, output=output).pretrain, recipe, "pretrain")
         with progress("Packing") as bar:
@@ -77,8 +77,8 @@ def pack(
 def pretrain(recipe: BaseRecipe = "base-cpu", corpus: Corpus = None, output: Output = None) -> None:
     """Train the base model on the textbooks. A run that was stopped goes on where it was."""
     with training():
-        from training.pretrain import packed_text
-        from training.pretrain import pretrain as run
+        from training.base.pretrain import packed_text
+        from training.base.pretrain import pretrain as run
 
         arguments = section(found(recipe, corpus=corpus, output=output).pretrain, recipe, "pretrain")
         with progress("Packing") as bar:
@@ -111,7 +111,7 @@ def safety(
     settings = load_settings()
     with training():
         from bot.cli.safety_bench import messages
-        from training.safety_reviewed import from_reviews
+        from training.classifiers.safety_reviewed import from_reviews
 
         arguments = section(found(recipe).safety, recipe, "safety")
         reviewed = from_reviews(with_store(lambda store: store.reviewed_alarms())) if from_log and not output else []
@@ -130,9 +130,9 @@ def _classifier(arguments: SafetyArguments, examples: list[SafetyExample], *, fi
     from bot.safety.classifier import Thresholds
     from inference.classifiers import THRESHOLDS
     from rag.embed import packaged
-    from training.safety import train
-    from training.safety_thresholds import fit
-    from training.safety_variants import varied, wrappers
+    from training.classifiers.safety import train
+    from training.classifiers.safety_thresholds import fit
+    from training.classifiers.safety_variants import varied, wrappers
 
     if not fit_only:
         forms = list(varied(examples, arguments.repeat, wrappers(WRAPPERS), arguments.seed))

@@ -17,10 +17,10 @@ from bot.cli.workbench import SHIPPED, bench, found, pairs, section, training
 if TYPE_CHECKING:
     from bot.settings import Settings
     from inference.adapters import AdapterCard
-    from training.data import Example
-    from training.progress import Progress
-    from training.record import Event
-    from training.sft import SftArguments
+    from training.pairs.data import Example
+    from training.records.progress import Progress
+    from training.records.record import Event
+    from training.tuning.sft import SftArguments
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def sft(
     """
     settings = load_settings()
     with training():
-        from training.record import print_line
+        from training.records.record import print_line
 
         made = found(
             recipe,
@@ -82,9 +82,9 @@ def trained(
 ) -> AdapterCard:
     """Train, score beside the base model, and draw the report, whatever the end."""
     from inference.adapters import Shelf
-    from training.data import of_split
-    from training.registry import score
-    from training.sft import sft as run
+    from training.pairs.data import of_split
+    from training.promotion.registry import score
+    from training.tuning.sft import sft as run
 
     shelf = Shelf(arguments.adapters)
     with bench(settings, arguments.base, shelf, examples) as (engine, retrieve, check):
@@ -100,7 +100,7 @@ def trained(
 
 
 def _examples(settings: Settings, names: Sequence[str]) -> list[Example]:
-    from training.dataset import find, warning_if_few
+    from training.pairs.dataset import find, warning_if_few
 
     examples = pairs([find(settings.home / "datasets", name) for name in names] or [SHIPPED])
     if warning := warning_if_few(len(examples)):
@@ -110,8 +110,8 @@ def _examples(settings: Settings, names: Sequence[str]) -> list[Example]:
 
 def report(runs: Path, began: float) -> None:
     """Draw the report of the run that was written to since then. What goes wrong in it must not cost the adapter."""
+    from training.records.runs import written_since
     from training.report import write
-    from training.runs import written_since
 
     for folder in written_since(runs, began):
         try:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bot.settings import Settings
     from bot.tables import StoredAnswer
     from inference.adapters import AdapterCard, Shelf
-    from training.preferences import Logged, Preference
+    from training.tuning.preferences import Logged, Preference
 
 FEW = 100  # fewer preferences than this hardly change a model
 FRESH = "fresh"
@@ -87,7 +87,7 @@ def dpo(
     """
     settings = load_settings()
     with training():
-        from training.dpo import dpo as run
+        from training.tuning.dpo import dpo as run
 
         preferences = _preferences(from_log, votes or [], data or [])
         _train(settings, "dpo", recipe, chosen, run, preferences, "preferences")
@@ -107,8 +107,8 @@ def grpo(
     """
     settings = load_settings()
     with training():
-        from training.grpo import NUMERICAL
-        from training.grpo import grpo as run
+        from training.tuning.grpo import NUMERICAL
+        from training.tuning.grpo import grpo as run
 
         examples = [one for one in pairs(data or [SHIPPED]) if one.kind == NUMERICAL]
         _train(settings, "grpo", recipe, chosen, run, examples, "questions")
@@ -124,7 +124,7 @@ def _train(
     what: str,
 ) -> None:
     """Run one way of training on its material, each with a question, and say what came of it."""
-    from training.record import print_line
+    from training.records.record import print_line
 
     arguments, shelf = _arguments(settings, recipe, method, chosen)
     retrieve = _passages(settings, [one.question for one in material if not one.passages])
@@ -162,7 +162,7 @@ def _arguments(settings: Settings, name: str, method: str, chosen: Chosen) -> tu
 
 
 def _preferences(from_log: bool, votes: Sequence[Path], data: Sequence[Path]) -> list[Preference]:
-    from training.preferences import from_corrections, from_ratings, read, read_votes
+    from training.tuning.preferences import from_corrections, from_ratings, read, read_votes
 
     preferences = read(*data)
     if votes:
@@ -186,7 +186,7 @@ def _preferences(from_log: bool, votes: Sequence[Path], data: Sequence[Path]) ->
 
 def _logged(answers: Sequence[StoredAnswer]) -> list[Logged]:
     """Those that the model wrote from passages: quotations and calculations are not its words."""
-    from training.preferences import Logged
+    from training.tuning.preferences import Logged
 
     return [
         Logged(

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from bot.tutor import Tutor
     from inference.adapters import Shelf
     from inference.engine import Engine
-    from training.data import Example
     from training.evals.answers import Check
+    from training.pairs.data import Example
     from training.recipe import Recipe
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ def training() -> Iterator[None]:
 
 
 def pairs(places: Sequence[Path]) -> list[Example]:
-    from training.data import read
+    from training.pairs.data import read
 
     files = [file for place in places for file in (sorted(place.glob("*.jsonl")) if place.is_dir() else [place])]
     if not files:

@@ -1,4 +1,4 @@
-"""Judges a message with a small model of our own (`inference.moderation`, made by `training.safety`).
+"""Judges a message with a small model of our own (`inference.moderation`, made by `training.classifiers.safety`).
 
 It is asked about the message as it stands and, where it was disguised, about what was meant. A threshold for each
 decision was fitted on messages that training had not seen; they are stored beside the weights.

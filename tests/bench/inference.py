@@ -5,12 +5,12 @@
 
 Prompts are questions of the test split with three passages of their chapter, the one that holds the answer among them.
 `shipped` is data/models/base with the promoted adapter; `28m` is a Llama model of that many parameters with the shipped
-tokenizer, which has learned nothing but can copy (training/initial.py). Answers are greedy, without penalties, of at
-most 60 tokens. `generate` is transformers' as its documentation shows it, on the merged model in the same precision.
-llama.cpp is the package xllamacpp with the f16 file that `sahpathi export gguf` writes. Each prompt goes to all of them
-before the next; figures are medians over the prompts. On a machine that does other work too, --busy counts processor
-seconds, with one thread: then "a second" is a second of work, not of waiting. Nothing here is asserted: a noisy machine
-must not fail a test.
+tokenizer, which has learned nothing but can copy (training/base/initial.py). Answers are greedy, without penalties, of
+at most 60 tokens. `generate` is transformers' as its documentation shows it, on the merged model, in the same
+precision. llama.cpp is the package xllamacpp with the f16 file that `sahpathi export gguf` writes. Each prompt goes to
+all of them before the next; figures are medians over the prompts. On a machine that does other work too, --busy counts
+processor seconds, with one thread: then "a second" is a second of work, not of waiting. Nothing here is asserted: a
+noisy machine must not fail a test.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from inference.generation import Decoding, Generation, Message, Request
 from inference.prompt import grounded
 from inference.weights import Models
 from tests.bench.figures import Figure, tell
-from training.corpus import passages
-from training.data import UNANSWERABLE, Example, of_split, read
+from training.base.corpus import passages
+from training.base.initial import lay_circuit
+from training.base.model import save_model
 from training.export import gguf_file
-from training.initial import lay_circuit
-from training.model import save_model
+from training.pairs.data import UNANSWERABLE, Example, of_split, read
 
 DATA = Path(__file__).parents[2] / "data"
 TOKENS = 60  # of an answer, at most

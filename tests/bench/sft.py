@@ -24,10 +24,10 @@ from typing import Any
 
 from inference.generation import Message
 from inference.prompt import grounded
-from training.data import Example, of_split, read
 from training.errors import TrainingError
+from training.pairs.data import Example, of_split, read
 from training.recipe import recipe
-from training.sft_arguments import SftArguments
+from training.tuning.sft_arguments import SftArguments
 
 DATA = Path(__file__).parents[2] / "data"
 LENGTH = 256
@@ -104,10 +104,10 @@ def train(
     name: str, args: SftArguments, learned: Sequence[Conversation], dev: Sequence[Conversation], folder: str, busy: bool
 ) -> Outcome:
     """One recipe, in this process."""
-    from training.lora import Trainee
-    from training.lora_trainer import LoraTrainer
-    from training.runs import peak_memory
-    from training.template import Template
+    from training.pairs.template import Template
+    from training.records.runs import peak_memory
+    from training.tuning.lora import Trainee
+    from training.tuning.lora_trainer import LoraTrainer
 
     yardstick = Template(args.base)
     every = max(1, len(learned) // (args.batch * MEASURES))
@@ -131,8 +131,8 @@ def train(
 
 def conversations(examples: Sequence[Example], passages: dict[str, list[str]], base: Path) -> list[Conversation]:
     """As both recipes read them: with the passages that fit, the best at least; what does not fit is left out."""
-    from training.conversations import fit
-    from training.template import Template
+    from training.pairs.conversations import fit
+    from training.pairs.template import Template
 
     template = Template(base)
     made: list[Conversation] = []

@@ -8,8 +8,8 @@ import pytest
 
 from bot.folding import words
 from bot.settings import PROJECT
+from training.classifiers.safety_examples import BENIGN, DISTRESS, HARMFUL, LANGUAGES, conversations, shipped
 from training.evals.fairness import contested, pairs
-from training.safety_examples import BENIGN, DISTRESS, HARMFUL, LANGUAGES, conversations, shipped
 
 FOLDER = PROJECT / "data" / "safety"
 MESSAGES = shipped(FOLDER / "messages")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rag.ingest import read_library
-from training.data import read
+from training.pairs.data import read
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 FILES = sorted((DATA / "qa").glob("*.jsonl"))

@@ -19,7 +19,7 @@ from inference.adapters import Shelf
 from inference.prompt import CHAT_TEMPLATE, grounded
 from tests.prefork import forked
 from tests.service import Service, environment, run
-from training.data import Example, of_split, read
+from training.pairs.data import Example, of_split, read
 
 QUESTIONS = (
     "What is photosynthesis?", "What is chlorophyll?", "What is a cell?", "What is force?", "What is an echo?",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inference.errors import ModerationRefused
 from inference.ngrams import NGRAMS, PLACES, READ, NgramModel, places
-from training.ngrams import UNSEEN, fit
+from training.classifiers.ngrams import UNSEEN, fit
 
 SAD = ["mujhe jeene ka mann nhi krta", "jeena nahi chahti", "mann nhi karta jeene ka", "jeene se thak gaya"]
 GLAD = ["sound kya hota hai", "light kaise chalti hai", "kya hai force", "hota kya hai heat"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from training.pretrain import PretrainArguments, pretrain
-from training.tokenizer import TokenizerArguments, train_tokenizer
+from training.base.pretrain import PretrainArguments, pretrain
+from training.base.tokenizer import TokenizerArguments, train_tokenizer
 
 CHAPTERS = {
     "photosynthesis": """\

@@ -11,8 +11,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from inference.adapters import AdapterCard, Shelf, model_sha256, write_card
-from training.data import Example
-from training.tokenizer import build
+from training.base.tokenizer import build
+from training.pairs.data import Example
 
 QUESTIONS = [
     ("What is photosynthesis?", "Plants make their own food in the leaves by photosynthesis.", "en"),

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from inference.adapters import AdapterCard, Shelf, model_sha256, write_card
 from inference.generation import Message
 from inference.prompt import CHAT_TEMPLATE, grounded
-from training.data import Example
+from training.pairs.data import Example
 
 
 def overfit(

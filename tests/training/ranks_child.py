@@ -2,7 +2,7 @@
 
 PLAN is a JSON file: a list of runs, one after the other, each with `recipe` (a YAML file), `spread` ("ddp" or "fsdp")
 and either `losses` (the file that receives the losses of its steps) or `dies` (the step before which the last process
-is killed; the others then end as training.pretrain_main ends them).
+is killed; the others then end as training.base.pretrain_main ends them).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from accelerate.state import AcceleratorState, PartialState  # type: ignore[impo
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin  # type: ignore[import-untyped]
 from torch import distributed
 
-from training import loop, pretrain_main
-from training.pretrain import pretrain
-from training.progress import Progress
+from training.base import loop, pretrain_main
+from training.base.pretrain import pretrain
 from training.recipe import recipe
+from training.records.progress import Progress
 
 _Accelerator = accelerate.Accelerator
 

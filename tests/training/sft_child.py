@@ -23,9 +23,9 @@ def retrieve(question: str) -> list[str]:
 
 def run(given: dict[str, Any], questions: Path, killed_at: str = "", file_limit: int = 0) -> None:
     """Train; die by SIGKILL at a point: "step N", "evaluation N", "mid-save N" (its N-th file on disk)."""
-    from training.data import read
-    from training.record import Evaluation, Event, Step
-    from training.sft import SftArguments, sft
+    from training.pairs.data import read
+    from training.records.record import Evaluation, Event, Step
+    from training.tuning.sft import SftArguments, sft
 
     what, _, number = killed_at.partition(" ")
 
@@ -45,7 +45,7 @@ def run(given: dict[str, Any], questions: Path, killed_at: str = "", file_limit:
 
 def _die_in_save(number: int) -> None:
     """Half of the N-th file of checkpoints is written when the process is killed."""
-    from training import lora_checkpoint
+    from training.tuning import lora_checkpoint
 
     real, written = lora_checkpoint._write, 0
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from rag.answerable import MEASURES, UNFITTED, Answerable
-from training.answerable import REFUSED, fit
-from training.data import UNANSWERABLE, Example
+from training.classifiers.answerable import REFUSED, fit
 from training.errors import CorpusError
+from training.pairs.data import UNANSWERABLE, Example
 
 SHIPPED = Path(__file__).parents[2] / "data" / "retrieval" / "answerable.json"
 

@@ -12,7 +12,7 @@ from inference.engine import Engine
 from inference.generation import Decoding
 from rag.embed import Embedder
 from rag.ground import Grounding
-from training.data import SELF, UNANSWERABLE, Example
+from training.base.grounded import NOT_IN_PASSAGES
 from training.evals.answers import (
     Answerer,
     Written,
@@ -27,7 +27,7 @@ from training.evals.answers import (
 )
 from training.evals.calibration import calibration
 from training.evals.reading import abstains, aksharas_a_word, grade, words_a_sentence
-from training.grounded import NOT_IN_PASSAGES
+from training.pairs.data import SELF, UNANSWERABLE, Example
 
 EXAMPLES = [
     Example("Q1", "A1", passages=("Sound is energy.",), facts=("energy", "Sound"), split="test", chapter=1),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.corpus import chapters, documents, prose
+from training.base.corpus import chapters, documents, prose
 from training.errors import CorpusError, DatasetError
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from rag.embed import Embedder
 from rag.passage import Passage
-from training.curate import Candidate, Curated, curate, holds, masked, placed, wants_passages, with_passages
-from training.data import SELF, UNANSWERABLE, Example
-from training.from_log import AskedOften, asked_often
-from training.grounded import NOT_IN_PASSAGES
-from training.sameness import Asked, Questions, Remembering, asked, disagreement, key, normalised
-from training.splits import ENOUGH, Question, assign, digest, side
+from training.base.grounded import NOT_IN_PASSAGES
+from training.pairs.curate import Candidate, Curated, curate, holds, masked, placed, wants_passages, with_passages
+from training.pairs.data import SELF, UNANSWERABLE, Example
+from training.pairs.from_log import AskedOften, asked_often
+from training.pairs.sameness import Asked, Questions, Remembering, asked, disagreement, key, normalised
+from training.pairs.splits import ENOUGH, Question, assign, digest, side
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from transformers import AutoTokenizer
 from inference.generation import Message
 from inference.prompt import END, grounded
 from rag.phonetic import is_devanagari
-from training.conversations import build
-from training.curate import masked
-from training.data import SELF, Example, as_row, dataset_sha256, of_split, read, scan
 from training.errors import DatasetError
+from training.pairs.conversations import build
+from training.pairs.curate import masked
+from training.pairs.data import SELF, Example, as_row, dataset_sha256, of_split, read, scan
 
 
 def write(folder: Path, *lines: object, name: str = "qa.jsonl") -> Path:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-import training.dataset
+import training.pairs.dataset
 from rag.ingest import Page, Textbook
-from training.conversations import build
-from training.data import DRAFT, Example, read
-from training.dataset import Difference, Made, Source, cards, diff, find, read_card, stats, warning_if_few, write
-from training.drafts import as_draft, drafts
 from training.errors import DatasetError, TrainingError
-from training.lengths import Tokens, Words, too_long
+from training.pairs.conversations import build
+from training.pairs.data import DRAFT, Example, read
+from training.pairs.dataset import Difference, Made, Source, cards, diff, find, read_card, stats, warning_if_few, write
+from training.pairs.drafts import as_draft, drafts
+from training.tuning.lengths import Tokens, Words, too_long
 
 EXAMPLES = [
     Example("What is rain?", "Water.", subject="science", kind="define"),
@@ -94,7 +94,7 @@ def test_what_dies_half_way_leaves_nothing_but_the_ledger(tmp_path: Path, monkey
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(training.dataset, "write_json", full)
+    monkeypatch.setattr(training.pairs.dataset, "write_json", full)
     with pytest.raises(OSError, match="No space"):
         made(tmp_path, *EXAMPLES)
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".lock")] == ["splits.json"]

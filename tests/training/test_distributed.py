@@ -24,10 +24,10 @@ from accelerate.utils import FullyShardedDataParallelPlugin  # type: ignore[impo
 from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env  # type: ignore[import-untyped]
 from transformers import AutoTokenizer
 
+from training.base.model import build_model
+from training.base.pretrain import PretrainArguments, _check_shares, pretrain
+from training.base.ranks import Alone
 from training.errors import TrainingError
-from training.model import build_model
-from training.pretrain import PretrainArguments, _check_shares, pretrain
-from training.ranks import Alone
 from training.recipe import RECIPES
 
 ROOT = Path(__file__).parents[2]
@@ -153,7 +153,7 @@ def test_windows_that_cannot_be_shared_evenly_are_an_error(
 def configured(name: str) -> tuple[Any, dict[str, str]]:
     """What `accelerate launch --config_file` makes of a shipped configuration: arguments, and environment."""
     file = str(RECIPES / "accelerate" / f"{name}.yaml")
-    given = ["--config_file", file, "--num_processes", "4", "-m", "training.pretrain_main", "--recipe", "x"]
+    given = ["--config_file", file, "--num_processes", "4", "-m", "training.base.pretrain_main", "--recipe", "x"]
     args, _, _ = _validate_launch_command(launch_command_parser().parse_args(given))
     assert load_config_from_file(file).num_machines == 1
     if name == "fsdp":

@@ -19,16 +19,16 @@ from inference.engine import Engine
 from inference.errors import AdapterRefused
 from inference.generation import Decoding
 from inference.prompt import END, grounded
-from training import lora_checkpoint
-from training.dpo import DpoArguments, dpo, make_trainer, margins, row
 from training.errors import RecipeError, TrainingError
-from training.policy import Policy
-from training.preferences import Preference, preferences_sha256
-from training.progress import Progress
 from training.recipe import recipe
-from training.record import Evaluation, Event, Finished, Note, Resumed, Started, Step, from_line
-from training.record import read as events_of
+from training.records.progress import Progress
+from training.records.record import Evaluation, Event, Finished, Note, Resumed, Started, Step, from_line
+from training.records.record import read as events_of
 from training.report import write
+from training.tuning import lora_checkpoint
+from training.tuning.dpo import DpoArguments, dpo, make_trainer, margins, row
+from training.tuning.policy import Policy
+from training.tuning.preferences import Preference, preferences_sha256
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing. is deprecated:FutureWarning")
 

@@ -9,9 +9,11 @@ import pytest
 
 from bot.ports import Action
 from bot.safety.finding import Finding
+from training.classifiers.safety_examples import BENIGN, DISTRESS, HARMFUL, JAILBREAK, SafetyExample
+from training.classifiers.safety_reviewed import REVIEWED, from_reviews
 from training.evals.answers import Answered
 from training.evals.safety import Judged, against
-from training.gate import (
+from training.promotion.gate import (
     CHANCE,
     CHANCE_OF_DISTRESS,
     Measured,
@@ -20,8 +22,6 @@ from training.gate import (
     judge_recitation,
     judge_safety,
 )
-from training.safety_examples import BENIGN, DISTRESS, HARMFUL, JAILBREAK, SafetyExample
-from training.safety_reviewed import REVIEWED, from_reviews
 
 
 def outcomes(right: int, wrong: int) -> list[bool]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from training.corpus import chapters, passages
-from training.data import read
-from training.grounded import NOT_IN_PASSAGES, Grounded, Maker, disguise
+from training.base.corpus import chapters, passages
+from training.base.grounded import NOT_IN_PASSAGES, Grounded, Maker, disguise
+from training.pairs.data import read
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from inference.adapters import AdapterCard, adapter_sha256
 from inference.prompt import END, grounded
-from training.data import Example, read
 from training.errors import RecipeError, TrainingError
-from training.grpo import GrpoArguments, batches, grpo, make_trainer, problems
-from training.policy import Policy
-from training.progress import Progress
+from training.pairs.data import Example, read
 from training.recipe import recipe
-from training.record import Evaluation, Event, Finished, Note, Resumed, Started, Step
-from training.record import read as events_of
+from training.records.progress import Progress
+from training.records.record import Evaluation, Event, Finished, Note, Resumed, Started, Step
+from training.records.record import read as events_of
 from training.report import write
-from training.rewards import Unreadable, last_expression, parse, reward, right
+from training.tuning.grpo import GrpoArguments, batches, grpo, make_trainer, problems
+from training.tuning.policy import Policy
+from training.tuning.rewards import Unreadable, last_expression, parse, reward, right
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing. is deprecated:FutureWarning")
 

@@ -11,12 +11,12 @@ import pytest
 from transformers import AutoTokenizer
 
 from inference.prompt import END_OF_TEXT
-from training.corpus import chapters, prose
+from training.base.corpus import chapters, prose
+from training.base.packed import CARD, Packed, pack
+from training.base.packing import How, Part, write_shards
+from training.base.tokenizer import TokenizerArguments, train_tokenizer
+from training.base.tokens import Stretch, Tokens
 from training.errors import DatasetError, TrainingError
-from training.packed import CARD, Packed, pack
-from training.packing import How, Part, write_shards
-from training.tokenizer import TokenizerArguments, train_tokenizer
-from training.tokens import Stretch, Tokens
 
 VALIDATION = 0.1
 
@@ -208,7 +208,7 @@ def test_a_full_disk_is_one_clear_line(base: Path, tmp_path: Path, monkeypatch: 
     def parts() -> Iterator[Part]:
         yield Part("a", "a-00000", ["text"], 4, True)
 
-    monkeypatch.setattr("training.packing.os.fsync", full)
+    monkeypatch.setattr("training.base.packing.os.fsync", full)
     with pytest.raises(TrainingError, match=r"No space left on device.*make room"):
         write_shards(parts(), tmp_path, How(base / "tokenizer.json", "uint16", VALIDATION), 1, lambda _: None)
     assert not list(tmp_path.glob("*.tokens"))

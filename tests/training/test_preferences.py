@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from training.errors import DatasetError
-from training.preferences import (
+from training.pairs.sameness import normalised
+from training.pairs.splits import side
+from training.tuning.preferences import (
     Logged,
     Preference,
     from_corrections,
@@ -18,8 +20,6 @@ from training.preferences import (
     read_votes,
     with_passages,
 )
-from training.sameness import normalised
-from training.splits import side
 
 PASSAGES = ("Soil is the top layer of the earth.",)
 

@@ -12,15 +12,15 @@ from inference.adapters import Shelf
 from inference.engine import Engine
 from inference.generation import Decoding
 from inference.prompt import grounded
-from training.checkpoint import Checkpoint
+from training.base.checkpoint import Checkpoint
+from training.base.model import build_model
+from training.base.objective import Objective
+from training.base.pretrain import PretrainArguments, pretrain
+from training.base.speed import compiling_pays, operations, peak
+from training.base.stream import Batch
 from training.errors import RecipeError, TrainingError
-from training.model import build_model
-from training.objective import Objective
-from training.pretrain import PretrainArguments, pretrain
-from training.progress import Progress
 from training.recipe import recipe
-from training.speed import compiling_pays, operations, peak
-from training.stream import Batch
+from training.records.progress import Progress
 
 
 class Killed(BaseException):

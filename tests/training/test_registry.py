@@ -13,12 +13,12 @@ from inference.engine import Engine
 from inference.generation import Decoding
 from tests.training.exportable import make_base
 from tests.training.overfit import overfit
-from training.data import Example
 from training.errors import TrainingError
 from training.evals.answers import Written, asked, by_engine
 from training.evals.recitation import RUN, probes, recited
-from training.gate import judge_recitation
-from training.registry import (
+from training.pairs.data import Example
+from training.promotion.gate import judge_recitation
+from training.promotion.registry import (
     BASE,
     GATE,
     SCORES,

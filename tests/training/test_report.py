@@ -19,7 +19,7 @@ from PIL import Image
 
 from tests.browsing import PHONE, browser, complaints
 from training.errors import TrainingError
-from training.record import RECORD, Evaluation, Event, Finished, Note, Record, Resumed, Sample, Started, Step
+from training.records.record import RECORD, Evaluation, Event, Finished, Note, Record, Resumed, Sample, Started, Step
 from training.report import curves, write
 from training.report.curves import smoothed
 from training.report.page import page, scores

@@ -4,8 +4,8 @@ import pytest
 
 from rag.passage import Passage, Retrieval
 from rag.retrieve import Side
-from training.data import UNANSWERABLE, Example
 from training.evals.retrieval import abstention, at, measure
+from training.pairs.data import UNANSWERABLE, Example
 
 
 def passage(page: int, score: float, book: str = "Science, Class 7") -> Passage:

@@ -14,11 +14,11 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 from inference.errors import ModerationRefused
 from inference.moderation import CARD, WEIGHTS, Moderator, Worded, windows
 from rag.embed import packaged
+from training.classifiers.safety import train
+from training.classifiers.safety_arguments import SafetyArguments
+from training.classifiers.safety_examples import BENIGN, DISTRESS, HARMFUL, LABELS, SafetyExample, apart, shipped
+from training.classifiers.safety_thresholds import HIGHEST, LOWEST, MAY_HOLD, MAY_HOLD_TURNS, fit
 from training.errors import CorpusError, DatasetError
-from training.safety import train
-from training.safety_arguments import SafetyArguments
-from training.safety_examples import BENIGN, DISTRESS, HARMFUL, LABELS, SafetyExample, apart, shipped
-from training.safety_thresholds import HIGHEST, LOWEST, MAY_HOLD, MAY_HOLD_TURNS, fit
 
 
 def message(text: str, label: str, category: str, split: str = "train", source: str = "ours") -> SafetyExample:

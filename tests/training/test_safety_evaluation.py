@@ -10,11 +10,11 @@ import pytest
 from bot.ports import Action
 from bot.safety.finding import Finding
 from rag.glossary import Glossary
+from training.classifiers.safety_examples import BENIGN, DISTRESS, HARMFUL, SafetyExample
 from training.errors import DatasetError
 from training.evals import redteam
 from training.evals.fairness import Contested, Pair, audit, compare, pairs
 from training.evals.safety import Judged, ablation, categories, interval, missed, table
-from training.safety_examples import BENIGN, DISTRESS, HARMFUL, SafetyExample
 
 LAYERS = ["rules", "classifier"]
 REFUSED = Finding(Action.REFUSE, "weapons", "rules")

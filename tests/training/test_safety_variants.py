@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bot.settings import PROJECT
+from training.classifiers.safety_examples import BENIGN, DISTRESS, HARMFUL, LANGUAGES, SafetyExample
+from training.classifiers.safety_variants import CORPUS_VARIED, HOLE, varied, wrappers
 from training.errors import CorpusError
-from training.safety_examples import BENIGN, DISTRESS, HARMFUL, LANGUAGES, SafetyExample
-from training.safety_variants import CORPUS_VARIED, HOLE, varied, wrappers
 
 AROUND = wrappers(PROJECT / "data" / "safety" / "wrappers.tsv")
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from rag.same import Reader, Threshold
+from training.classifiers.same import CAUTIOUS, DIFFERENCES, Group, Put, fit, load, pairs
 from training.errors import CorpusError, DatasetError
 from training.evals.same import NEAR, SAME, VECTOR, WORDS, by_vector, measure, repeated
-from training.same import CAUTIOUS, DIFFERENCES, Group, Put, fit, load, pairs
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 SHIPPED = DATA / "same"

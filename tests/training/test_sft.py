@@ -15,17 +15,17 @@ from inference.engine import Engine
 from inference.generation import Decoding
 from inference.prompt import END, grounded
 from tests.training.sft_child import PASSAGES, retrieve
-from training.conversations import build, fit
-from training.data import Example, dataset_sha256, of_split, read
+from training.base.grounded import NOT_IN_PASSAGES
 from training.errors import RecipeError, TrainingError
-from training.grounded import NOT_IN_PASSAGES
-from training.judge import Judge
-from training.lora import Trainee, linear_layers
-from training.lora_trainer import LoraTrainer
-from training.progress import Progress
-from training.record import Evaluation, Event, Finished, Note, Started, Step
-from training.sft import SftArguments, sft
-from training.template import IGNORED, Encoded
+from training.pairs.conversations import build, fit
+from training.pairs.data import Example, dataset_sha256, of_split, read
+from training.pairs.template import IGNORED, Encoded
+from training.records.progress import Progress
+from training.records.record import Evaluation, Event, Finished, Note, Started, Step
+from training.tuning.judge import Judge
+from training.tuning.lora import Trainee, linear_layers
+from training.tuning.lora_trainer import LoraTrainer
+from training.tuning.sft import SftArguments, sft
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from training.batching import padding, parts, plan
+from training.tuning.batching import padding, parts, plan
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from training.errors import TrainingError
-from training.record import (
+from training.records.record import (
     RECORD,
     Evaluation,
     Event,
@@ -22,7 +22,7 @@ from training.record import (
     read,
     to_line,
 )
-from training.runs import fingerprint, open_run, unfinished
+from training.records.runs import fingerprint, open_run, unfinished
 
 AT = "2026-01-02T03:04:05+00:00"
 STARTED = Started(AT, "sft", "science", {"rank": 2}, {"device": "cpu"}, {"examples": 3}, 4, "f" * 64)

@@ -13,14 +13,14 @@ import pytest
 
 from inference.adapters import AdapterCard, adapter_sha256
 from tests.training.sft_child import retrieve, run
-from training import lora_checkpoint
-from training.data import read
 from training.errors import TrainingError
-from training.lora import Trainee
-from training.progress import Progress
-from training.record import Evaluation, Finished, Record, Resumed, Step
-from training.record import read as events_of
-from training.sft import SftArguments, sft
+from training.pairs.data import read
+from training.records.progress import Progress
+from training.records.record import Evaluation, Finished, Record, Resumed, Step
+from training.records.record import read as events_of
+from training.tuning import lora_checkpoint
+from training.tuning.lora import Trainee
+from training.tuning.sft import SftArguments, sft
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 
@@ -31,7 +31,7 @@ Given = dict[str, Any]
 def server() -> ForkServerContext:
     """Children that begin with torch, TRL and the rest imported: half a second each instead of ten."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.training.sft_child", "training.lora_trainer"])
+    context.set_forkserver_preload(["tests.training.sft_child", "training.tuning.lora_trainer"])
     return context
 
 

@@ -9,9 +9,9 @@ import pytest
 from inference.generation import Message
 from inference.prompt import END, PLAIN_TEMPLATE, grounded
 from training.errors import TrainingError
-from training.lora import Trainee
-from training.sft import SftArguments
-from training.template import IGNORED, Template
+from training.pairs.template import IGNORED, Template
+from training.tuning.lora import Trainee
+from training.tuning.sft import SftArguments
 
 CONVERSATION = [*grounded("What is sound?", ["Sound is energy."]), Message(role="assistant", content="It is energy.")]
 

@@ -12,8 +12,8 @@ from inference.engine import Engine
 from inference.generation import Decoding
 from inference.prompt import grounded
 from tests.training.overfit import overfit
-from training.data import Example
 from training.evals.speed import Turn, measure, summary, turn
+from training.pairs.data import Example
 
 EXAMPLE = Example("What is sound?", "Sound is a form of energy.", passages=("Sound is a form of energy that we hear.",))
 PROMPTS = [grounded(EXAMPLE.question, EXAMPLE.passages), grounded("What do we hear?", EXAMPLE.passages)]

@@ -9,11 +9,11 @@ import torch
 from transformers import AutoTokenizer
 
 from inference.prompt import END, SPECIAL_TOKENS, SYSTEM, grounded
-from training.corpus import chapters
-from training.grounded import Grounded, Maker
-from training.packed import Packed, pack
-from training.stream import IGNORED, Batch, Stream, render
-from training.tokenizer import build
+from training.base.corpus import chapters
+from training.base.grounded import Grounded, Maker
+from training.base.packed import Packed, pack
+from training.base.stream import IGNORED, Batch, Stream, render
+from training.base.tokenizer import build
 
 
 @pytest.fixture(scope="module")

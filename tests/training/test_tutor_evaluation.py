@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from bot.ports import Answer, Route, Source
-from training.data import Example
 from training.evals.tutor import Row, report, serve
+from training.pairs.data import Example
 
 PAGE = Source("Science 7", "Plants", 12, "Leaves make food in sunlight.")
 OTHER = Source("Science 7", "Plants", 40, "Roots hold the plant.")

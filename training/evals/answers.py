@@ -13,11 +13,11 @@ from inference.generation import Decoding
 from inference.prompt import grounded
 from rag.passage import Passage
 from rag.sentences import split
-from training.conversations import Retrieve
-from training.data import SELF, UNANSWERABLE, Example
+from training.base.grounded import NOT_IN_PASSAGES
 from training.evals.calibration import Calibration, calibration
 from training.evals.reading import abstains, grade
-from training.grounded import NOT_IN_PASSAGES
+from training.pairs.conversations import Retrieve
+from training.pairs.data import SELF, UNANSWERABLE, Example
 
 if TYPE_CHECKING:
     from inference.engine import Engine

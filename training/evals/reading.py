@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from rag.sentences import split
-from training.grounded import NOT_IN_PASSAGES
+from training.base.grounded import NOT_IN_PASSAGES
 
 _WORD = re.compile(r"[A-Za-z]+(?:['’][A-Za-z]+)?")
 _ANY_WORD = re.compile(r"[^\W\d_]+")

@@ -19,8 +19,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from training.data import Example
 from training.evals.answers import Answerer, OnAnswer
+from training.pairs.data import Example
 
 RUN = 6  # words in a row that are no coincidence; the safety filter holds back as many of a confidential text
 SHARED = 2  # texts: what more have in common is nobody's own

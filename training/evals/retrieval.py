@@ -9,7 +9,7 @@ from math import log2
 from rag.passage import Retrieval
 from rag.phonetic import is_devanagari
 from rag.retrieve import Side
-from training.data import UNANSWERABLE, Example
+from training.pairs.data import UNANSWERABLE, Example
 
 DEPTH = 10  # pages
 

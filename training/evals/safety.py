@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from training.gate import CHANCE, CHANCE_OF_DISTRESS, Compared, compare_all
-from training.safety_examples import (
+from training.classifiers.safety_examples import (
     BENIGN,
     COMPOSED,
     CORPUS,
@@ -20,7 +19,8 @@ from training.safety_examples import (
     WILD,
     SafetyExample,
 )
-from training.safety_reviewed import REVIEWED
+from training.classifiers.safety_reviewed import REVIEWED
+from training.promotion.gate import CHANCE, CHANCE_OF_DISTRESS, Compared, compare_all
 
 ANSWERED, BLOCKED, ESCALATED = "answered", "blocked", "escalated"
 NAMES = {"en": "English", "hi": "Hindi", "hinglish": "Hinglish"}

@@ -10,8 +10,8 @@ import numpy as np
 
 from rag.embed import Vectors
 from rag.same import Known, Reader, Threshold
+from training.classifiers.same import FALSE_HITS, LANGUAGES, Group, Pair, Progress, pairs, scored
 from training.evals.safety import interval
-from training.same import FALSE_HITS, LANGUAGES, Group, Pair, Progress, pairs, scored
 
 WORDS, VECTOR = "words", "vector alone"
 SAME, NEAR = "same meaning", "near miss"

@@ -15,7 +15,7 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
 from inference.generation import Decoding, Message
-from training.runs import peak_memory
+from training.records.runs import peak_memory
 
 if TYPE_CHECKING:
     from inference.engine import Engine

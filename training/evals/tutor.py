@@ -14,11 +14,11 @@ import numpy as np
 
 from bot.language import detect
 from bot.ports import Answer, Route
-from training.data import SELF, UNANSWERABLE, Example
 from training.evals.answers import key_facts
 from training.evals.bootstrap import Interval, mean
 from training.evals.calibration import Calibration, calibration
 from training.evals.reading import grade
+from training.pairs.data import SELF, UNANSWERABLE, Example
 
 Ask = Callable[[Example], Awaitable[Answer]]
 Progress = Callable[[int, int], None]

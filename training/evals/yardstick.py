@@ -22,10 +22,10 @@ from rag.index import Index, Progress
 from rag.passage import Passage, Retrieval
 from rag.question import Question
 from rag.retrieve import Retriever, Side
-from training.data import Example
 from training.errors import CorpusError
 from training.evals.retrieval import Scores
 from training.evals.retrieval import measure as ask
+from training.pairs.data import Example
 
 BOOK = {"en": "XQuAD, English", "hi": "XQuAD, Hindi"}
 SHORTEST, LONGEST = 40, 180  # words of a distractor

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from inference.generation import Message
 from inference.prompt import grounded
-from training.data import UNANSWERABLE, Example
+from training.pairs.data import UNANSWERABLE, Example
 
 PASSAGES = 3
 

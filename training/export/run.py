@@ -13,13 +13,13 @@ import torch
 from inference.adapters import Shelf
 from inference.files import sha256_of, write_json
 from inference.generation import Decoding, Message
-from training.data import Example
 from training.errors import ExportError
 from training.export import gguf_file, merged, ollama, onnx_graph
 from training.export.check import Answered, answers, compare
 from training.export.place import placed
 from training.export.prompts import prompts
 from training.export.source import CURRENT, Loaded, Source, find, load, merge
+from training.pairs.data import Example
 
 PRECISIONS = tuple(gguf_file.TOLERANCE)
 MANIFEST = "export.json"

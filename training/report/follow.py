@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from training.errors import TrainingError
-from training.record import RECORD, Event, Finished, from_line
+from training.records.record import RECORD, Event, Finished, from_line
 from training.report.run import is_held
 
 POLL = 0.5  # seconds between two looks

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from training.record import now
+from training.records.record import now
 from training.report import words
 from training.report.run import COMPLETE, EARLY, FAILED, INTERRUPTED, RUNNING, Run
 from training.report.words import duration, figure, label, plain, score, size

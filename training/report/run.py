@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from training.errors import TrainingError
-from training.record import RECORD, Evaluation, Event, Finished, Note, Resumed, Started, Step, read
+from training.records.record import RECORD, Evaluation, Event, Finished, Note, Resumed, Started, Step, read
 from training.report.words import instant, moment
 
 T = TypeVar("T")
@@ -144,7 +144,7 @@ def read_run(folder: Path) -> Run:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process has the record of a run open for writing, see training.record.Record."""
+    """Whether a process has the record of a run open for writing, see training.records.record.Record."""
     try:
         with (folder / RECORD).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

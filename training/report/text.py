@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.record import Evaluation, Event, Finished, Note, Resumed, Started, Step
+from training.records.record import Evaluation, Event, Finished, Note, Resumed, Started, Step
 from training.report.page import STATES, answers, scores
 from training.report.run import RUNNING, Run
 from training.report.words import NONE, duration, figure, label, method, moment, score, sentence, size, sparkline

@@ -17,7 +17,7 @@ from bot.calculating.expression import Unreadable, tree
 from bot.calculating.numerals import decimal, mixed, rounded, value, whole
 from bot.calculating.powers import nearly
 from bot.calculating.steps import DividedByZero, worked
-from training.rewards import parse
+from training.tuning.rewards import parse
 
 CALCULATOR = Calculator()
 SMALL = st.integers(-60, 60)

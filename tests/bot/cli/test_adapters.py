@@ -20,8 +20,8 @@ from inference.adapters import AdapterCard, Shelf
 from tests.bot.distress import answered
 from tests.training.exportable import make_base
 from tests.training.overfit import overfit
-from training.data import Example
-from training.registry import read_gate
+from training.pairs.data import Example
+from training.promotion.registry import read_gate
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 

@@ -19,8 +19,8 @@ from bot.settings import Settings
 from bot.store import Store
 from tests.bot.cli.test_commands import CHAPTER
 from tests.bot.distress import answered, forgotten
-from training.data import SELF, UNANSWERABLE, Example, read
-from training.grounded import NOT_IN_PASSAGES
+from training.base.grounded import NOT_IN_PASSAGES
+from training.pairs.data import SELF, UNANSWERABLE, Example, read
 
 FOOD = "Leaves make food for the plant with the help of sunlight."
 AGREED = Answer("Thank you.", Route.COMMAND, "en", effect=Effect.CONSENT)

@@ -15,7 +15,7 @@ from bot.cli import common
 from bot.cli.runs import app
 from bot.errors import SetupError
 from tests.training.test_report import FINISHED, QUESTIONS, STARTED, events, recorded
-from training.record import RECORD, Note, Record, to_line
+from training.records.record import RECORD, Note, Record, to_line
 
 FIRST, LAST = "20261129T080000Z-history", "20261130T170000Z-science"
 
@@ -23,7 +23,7 @@ FIRST, LAST = "20261129T080000Z-history", "20261130T170000Z-science"
 WRITER = """
 import sys, time
 from pathlib import Path
-from training.record import Record, from_line
+from training.records.record import Record, from_line
 with Record(Path(sys.argv[2])) as record:
     print("open", flush=True)
     for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines():

@@ -29,10 +29,10 @@ from inference.adapters import ADAPTER_FILES, Shelf, write_card
 from tests.bot.dashboard.visiting import HASH, NAME, service, sign_in, token, visitor
 from tests.training.conftest import QUESTIONS, base, pretraining, questions, textbooks  # noqa: F401  fixtures
 from tests.training.sft_child import PASSAGES
-from training.data import Example
-from training.dataset import Made, write
-from training.record import Evaluation, Finished, Record, Started, Step
-from training.record import read as events_of
+from training.pairs.data import Example
+from training.pairs.dataset import Made, write
+from training.records.record import Evaluation, Finished, Record, Started, Step
+from training.records.record import read as events_of
 
 PAGE = "/dashboard/training"
 OPERATOR = "omar"

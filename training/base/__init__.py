@@ -1,0 +1,1 @@
+"""The base model, from nothing: tokenizer, text, grounded documents, pretraining."""

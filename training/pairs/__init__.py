@@ -1,0 +1,1 @@
+"""Question-answer pairs: read, curated, split, and kept as datasets that never change."""

@@ -1,0 +1,1 @@
+"""An adapter's place on the shelf, its scores, and the gate it has to pass."""
