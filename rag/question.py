@@ -47,6 +47,11 @@ class Question:
     is_hindi: bool
     terms: tuple[Term, ...]
 
+    @property
+    def language(self) -> str:
+        """That of the books that can be read by whoever writes so: Hindi in Latin letters is for no Hindi book."""
+        return "hi" if is_devanagari(self.text) else "en"
+
 
 def plain(text: str) -> Question:
     """A question in English as it stands, where there is no Reader to read it."""

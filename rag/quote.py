@@ -20,6 +20,7 @@ QUOTABLE = 0.5  # what the best sentence must be worth; every answerable questio
 # What a sentence is worth, beside its similarity to the question:
 PASSAGE = 0.6  # times the relevance of its passage
 PLACE = 0.05  # less for each passage that retrieval put before its own
+SPOKEN = 0.4  # if its book is in the script of the question: a child who asks in Hindi wants to read Hindi
 TOPIC = 0.2  # times the share of the question's topic words in it
 DEFINES = 0.25  # if it says what X is and the question asks so
 EXPLAINS = 0.08  # if it gives a reason and the question asks why
@@ -82,7 +83,7 @@ def choose(question: Question, passages: Sequence[tuple[Passage, Vectors | None]
         if not picked:
             continue
         own = max(sentences[n].worth for n in picked)
-        worth = own + PASSAGE * passage.score - PLACE * place
+        worth = own + PASSAGE * passage.score - PLACE * place + SPOKEN * (passage.language == question.language)
         if own >= QUOTABLE and (best is None or worth > best[0]):
             best = worth, Quote(" ".join(sentences[n].text for n in picked), passage)
     return best[1] if best else None

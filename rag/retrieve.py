@@ -19,7 +19,6 @@ from rag.glossary import Glossary
 from rag.index import Index
 from rag.lexical import GUESSED, Lexicon, Scores
 from rag.passage import Judged, Passage, Retrieval
-from rag.phonetic import is_devanagari
 from rag.question import Question, Reader
 from rag.rerank import Reranker
 from rag.words import content
@@ -123,7 +122,8 @@ class Retriever:
         ranked = list(ranking.passages)
         confidence = answerable.score(ranking.measures) if ranked else 0.0
         best = max((passage.score for passage in ranked), default=0.0)
-        close = [passage for passage in ranked if passage.score >= best - BEHIND]
+        spoken = scope.language or question.language
+        close = [p for p in ranked if p.score >= best - BEHIND - LANGUAGE * (p.language == spoken)]
         found = close if confidence >= answerable.threshold else []
         if self._reranker is not None:
             found = self._reranker.order(question.english, found)
@@ -149,7 +149,7 @@ class Retriever:
         if side is Side.HYBRID:
             by_meaning |= self._index.similarities(vector, [p for p, _ in candidates if p.id not in by_meaning])
         judged = [self._judged(side, passage, by_meaning.get(passage.id, 0.0), words) for passage, words in candidates]
-        language = _language(question)
+        language = question.language
         judged.sort(key=lambda one: _rank(one.passage, scope, language), reverse=True)
         unscoped = sorted(judged, key=lambda one: _rank(one.passage, Scope(), language), reverse=True)
         told = measures(question, unscoped, held.lexicon) if side is Side.HYBRID else ()
@@ -194,10 +194,6 @@ class Retriever:
 def _best(scores: Scores, k: int) -> list[int]:
     order = np.argsort(-scores, kind="stable")[:k]
     return [int(place) for place in order if scores[place] > 0.0]
-
-
-def _language(question: Question) -> str:
-    return "hi" if is_devanagari(question.text) else "en"
 
 
 def _matches(passage: Passage, wanted: dict[str, str | int]) -> bool:

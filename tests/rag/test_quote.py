@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -9,8 +10,9 @@ from rag.answerable import UNFITTED
 from rag.embed import Embedder
 from rag.ground import Grounding
 from rag.index import Index
+from rag.lexical import tokens
 from rag.passage import Passage, Quote
-from rag.question import plain
+from rag.question import Question, Term, plain
 from rag.quote import DANGLING
 from rag.retrieve import Retriever
 from rag.sentences import split
@@ -141,3 +143,20 @@ def test_a_worked_example_is_quoted_whole(grounding: Grounding, make_passage: Ma
 def test_nothing_close_means_no_quote(grounding: Grounding, make_passage: MakePassage) -> None:
     assert grounding.quote(plain("Who won the cricket world cup?"), [make_passage("Ice melts at 0 °C.")]) is None
     assert grounding.quote(plain("What is ice?"), []) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_hindi", "language"),
+    [("वाष्पीकरण क्या है?", True, "hi"), ("vashpikaran kya hai", True, "en"), ("What is evaporation?", False, "en")],
+)
+def test_a_child_who_asks_in_hindi_reads_hindi(
+    grounding: Grounding, make_passage: MakePassage, asked: str, is_hindi: bool, language: str
+) -> None:
+    twins = [
+        replace(make_passage("Evaporation is the change of a liquid into vapour at any temperature."), score=0.7),
+        replace(make_passage("वाष्पीकरण में द्रव किसी भी ताप पर वाष्प बन जाता है।"), language="hi", score=0.6),
+    ]
+    term = Term("evaporation", ("evapor", *tokens("वाष्पीकरण")))
+    quote = grounding.quote(Question(asked, "what is evaporation", is_hindi, (term,)), twins)
+    assert quote is not None
+    assert quote.passage.language == language
