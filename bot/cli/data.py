@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Datasets for training: build, check, count and compare them.")
 app.command()(build)
 
-TEMPLATE = Path(__file__).parents[2] / "training" / "template.jsonl"
+TEMPLATE = Path(__file__).parents[2] / "training" / "pairs" / "template.jsonl"
 
 Base = Annotated[Path | None, typer.Option(file_okay=False, help="Folder of the base model to count tokens by.")]
 

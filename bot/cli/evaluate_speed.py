@@ -62,14 +62,16 @@ def speed(
 
 def _show(found: Timed) -> None:
     columns = {
-        "adapter": "Adapter", "answers": "Answers", "prompt": "Prompt", "first": "First token, ms",
-        "answer": "Answer, ms", "tokens": "Tokens", "rate": "Tokens/s", "times": "Time a token", "loaded": "Loaded, MB",
+        "adapter": "Adapter", "first": "First, ms", "answer": "Answer, ms", "tokens": "Tokens", "rate": "Tokens/s",
+        "times": "Times", "loaded": "MB",
     }  # fmt: skip
     show([_row(one) for one in found.speeds], columns, as_json=False, empty="No adapter was timed.")
+    one = found.speeds[0]
     held, most = (f"{value / 2**20:,.0f} MB" for value in (found.resident, found.peak))
     out.print(
-        "Medians; in brackets, what nine of ten stay below. Prompt and answer in tokens; the time of a token is a "
-        f"multiple of {found.speeds[0].adapter}'s. Memory {held}, at most {most}.",
+        f"Medians of {one.turns} answers each to prompts of {one.prompt:.0f} tokens, and what nine of ten stay below: "
+        f"until the first token, and the whole answer. Times: how long a token takes, beside {one.adapter}. MB: what "
+        f"loading it took; the process holds {held}, at most {most}.",
         markup=False,
     )
 
@@ -77,10 +79,8 @@ def _show(found: Timed) -> None:
 def _row(one: Speed) -> dict[str, object]:
     return {
         "adapter": one.adapter,
-        "answers": one.turns,
-        "prompt": f"{one.prompt:.0f}",
-        "first": f"{one.first:,.0f} ({one.first_90:,.0f})",
-        "answer": f"{one.answer:,.0f} ({one.answer_90:,.0f})",
+        "first": f"{one.first:,.0f}/{one.first_90:,.0f}",
+        "answer": f"{one.answer:,.0f}/{one.answer_90:,.0f}",
         "tokens": f"{one.tokens:.0f}",
         "rate": f"{one.rate:.1f}" if one.rate is not None else None,
         "times": f"{one.times:.2f}",

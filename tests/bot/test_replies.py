@@ -68,11 +68,21 @@ def test_a_refusal_is_worded_in_several_ways_and_each_is_said() -> None:
             assert {replies.say(key, language) for _ in range(200)} == set(wordings)
 
 
+def said_in(folder: Path, *, but: Path | None = None) -> set[str]:
+    """The keys that the modules of a folder say."""
+    paths = [path for path in folder.rglob("*.py") if but is None or but not in path.parents]
+    return set().union(*(said_keys(path.read_text(encoding="utf-8")) for path in paths))
+
+
 def test_every_key_that_the_code_says_exists() -> None:
-    sources = [path.read_text(encoding="utf-8") for path in (PROJECT / "bot").rglob("*.py")]
-    said = set().union(*(said_keys(source) for source in sources))
+    sums = PROJECT / "bot" / "calculating"
+    said = said_in(PROJECT / "bot", but=sums)
     assert {"caution", "welcome", "empty_question"} <= said
     assert said <= set(KEYS), said - set(KEYS)
+    known = set(json.loads((PROJECT / "data" / "calculating" / "texts" / "en.json").read_text(encoding="utf-8")))
+    explained = said_in(sums)
+    assert {"answer", "prime.yes"} <= explained
+    assert explained <= known, explained - known
 
 
 def test_every_key_made_of_data_exists() -> None:

@@ -227,7 +227,7 @@ def test_what_is_asked_about_the_tutor_needs_no_passages_and_is_never_refused() 
 
 
 def test_the_template_reads_without_a_complaint() -> None:
-    found = scan(Path(__file__).parents[2] / "training" / "template.jsonl")
+    found = scan(Path(__file__).parents[2] / "training" / "pairs" / "template.jsonl")
     assert not found.bad
     assert len(found.lines) == 5
     assert any(line.example.earlier for line in found.lines)

@@ -50,17 +50,20 @@ def test_the_engine_answers_in_turns(base: Path, tmp_path: Path, monkeypatch: py
     card = overfit(base, shelf, [EXAMPLE], steps=0, noise=0.01)
     engine = Engine(base, shelf, threads=1, dtype="float32", device="cpu")
     asked: list[str] = []
+    put: list[tuple[str, str]] = []
     real = engine.generate
 
     def heard(*given: object, **more: object) -> object:
         asked.append(str(more["adapter"]))
+        put.append((str(more["adapter"]), str(given[0])))
         return real(*given, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(engine, "generate", heard)
     told: list[tuple[int, int]] = []
     found = measure(engine, ["base", card.id], PROMPTS, rounds=2, longest=3, progress=lambda *done: told.append(done))
     warm = ["base", card.id]
-    assert asked == warm + ["base", card.id] * 2 + [card.id, "base"] * 2  # each round begins with another one
+    assert asked == warm + [card.id, "base"] * 2 + ["base", card.id] * 2  # each round begins with another one
+    assert len(set(put)) == len(put)  # no adapter is given a prompt that it may remember
     assert told[-1] == (8, 8)
     assert [(one.adapter, one.turns) for one in found.speeds] == [("base", 4), (card.id, 4)]
     assert all(0 < one.first <= one.answer and one.prompt > 20 and one.tokens <= 3 for one in found.speeds)

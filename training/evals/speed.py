@@ -1,7 +1,8 @@
 """How fast answers are written, by adapter: the first token, the tokens after it, the whole answer, and the memory.
 
 A machine is seldom idle and slows down as it warms up. So the adapters take turns at every question, each round begins
-with another of them, and what is told are medians; two adapters are compared turn by turn.
+with another of them, and what is told are medians; two adapters are compared turn by turn. An engine may remember a
+prompt that it has read, and a student's question is seldom one of these: no adapter is given the same prompt twice.
 """
 
 from __future__ import annotations
@@ -108,15 +109,15 @@ def measure(
     loaded = {}
     for adapter in adapters:
         before = _resident(engine.device)
-        turn(engine, adapter, prompts[0], decoding)
+        turn(engine, adapter, _marked(prompts[0], 0), decoding)
         loaded[adapter] = max(0, _resident(engine.device) - before)
     turns: list[Turn] = []
     total = rounds * len(prompts) * len(adapters)
-    for number in range(rounds):
+    for number in range(1, rounds + 1):
         for messages in prompts:
             for place in range(len(adapters)):
                 adapter = adapters[(place + number) % len(adapters)]
-                turns.append(turn(engine, adapter, messages, decoding))
+                turns.append(turn(engine, adapter, _marked(messages, number), decoding))
                 if progress is not None:
                     progress(len(turns), total)
     speeds = summary(adapters, turns, loaded)
@@ -161,6 +162,12 @@ def _speed(adapter: str, turns: Sequence[Turn], others: Sequence[Turn], loaded: 
         prompt=median(one.prompt for one in turns),
         loaded=loaded,
     )
+
+
+def _marked(messages: Sequence[Message], number: int) -> list[Message]:
+    """The prompt of a round, which has its number before all but the system's line."""
+    *before, last = messages
+    return [*before, Message(role=last["role"], content=f"{number}. {last['content']}")]
 
 
 def _a_token(one: Turn) -> float:
