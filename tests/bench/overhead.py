@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +50,7 @@ NAMES = {
 
 
 class Timed:
-    """A generator that remembers how long the model itself was at work. Satisfies `bot.ports.Generator`."""
+    """A generator that remembers how long its reader waited for the model. Satisfies `bot.ports.Generator`."""
 
     def __init__(self, inner: Generator) -> None:
         self._inner = inner
@@ -66,13 +66,17 @@ class Timed:
         conversation: str | None = None,
     ) -> AsyncGenerator[str | Generation, None]:
         self.seconds = 0.0
-        pieces = self._inner.stream(
+        stream = self._inner.stream(
             messages, decoding=decoding, subject=subject, adapter=adapter, conversation=conversation
         )
-        async for piece in pieces:
-            if isinstance(piece, Generation):
-                self.seconds = piece.seconds
-            yield piece
+        async with aclosing(stream) as pieces:  # the answer may be given up before its end
+            while True:
+                began = time.perf_counter()
+                piece = await anext(pieces, None)
+                self.seconds += time.perf_counter() - began
+                if piece is None:
+                    return
+                yield piece
 
 
 class Remembering:

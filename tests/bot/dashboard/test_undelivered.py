@@ -109,8 +109,9 @@ async def test_list_says_why_and_shows_nobodys_words_or_number(teacher: httpx.As
         f"{now():%d %b %Y}",
     ):  # fmt: skip
         assert shown in html
+    told = re.sub(r'(?:datetime|value)="[^"]*"', "", html)  # microseconds and tokens hold any four digits one day
     for hidden in (QUESTION, "sister", REPLY, "tired", WRITTEN.text, "98765", "4711"):
-        assert hidden not in html
+        assert hidden not in told
 
 
 async def test_one_reason_is_said_once(teacher: httpx.AsyncClient, store: Store) -> None:
