@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as encoding
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,12 +11,11 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from bot.cli.common import Json, load_settings, out, progress
-from bot.cli.workbench import SHIPPED, bench, pairs, training
+from bot.cli.workbench import SHIPPED, bench, pairs, spread, training
 from bot.errors import SetupError
 
 if TYPE_CHECKING:
     from training.evals.table import Cell, Line, Table
-    from training.pairs.data import Example
 
 
 def answers(
@@ -65,13 +63,6 @@ def answers(
         print(encoding.dumps(made.named(), ensure_ascii=False))
     else:
         _show(made)
-
-
-def spread(examples: Sequence[Example], most: int) -> list[Example]:
-    """At most so many (0: all), spread evenly over them: always the same ones."""
-    if not 0 < most < len(examples):
-        return list(examples)
-    return [examples[place * len(examples) // most] for place in range(most)]
 
 
 def _show(made: Table) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli.common import Json, load_settings, out, progress, show, show_json
-from bot.cli.evaluate_answers import spread
-from bot.cli.workbench import SHIPPED, bench, pairs, training
+from bot.cli.workbench import SHIPPED, bench, pairs, spread, training
 from bot.errors import SetupError
 
 if TYPE_CHECKING:

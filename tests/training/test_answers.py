@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli.evaluate_answers import spread
+from bot.cli.workbench import spread
 from inference.adapters import Shelf
 from inference.engine import Engine
 from inference.generation import Decoding
