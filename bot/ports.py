@@ -349,8 +349,11 @@ class Grounder(Protocol):
         """How much of a growing text, in characters, is whole sentences."""
         ...
 
-    async def quote(self, question: str, passages: Sequence[Passage]) -> Quote | None:
-        """The one to three sentences that answer best, from one passage; None when none is close enough."""
+    async def quote(self, question: str, passages: Sequence[Passage], *, language: str | None = None) -> Quote | None:
+        """The one to three sentences that answer best, from one passage; None when none is close enough.
+
+        `language` is that of the books to prefer, as for `Retriever.retrieve`; None is that of the question.
+        """
         ...
 
 

@@ -142,7 +142,7 @@ class Tutor:
                 question,
                 class_level=turn.profile.class_level,
                 subject=turn.profile.subject,
-                language="hi" if turn.profile.language == "hi" else None,  # else the language of the question
+                language=_books(turn),
                 k=self.passages,
             )
         if not found.passages:
@@ -204,7 +204,7 @@ class Tutor:
         self, question: str, turn: Turn, found: Retrieval, language: str, watch: Watch, publish: Publish
     ) -> Answer:
         with watch.stage("quote"):
-            quote = await self.grounder.quote(question, found.passages)
+            quote = await self.grounder.quote(question, found.passages, language=_books(turn))
         if quote is None:
             return self._not_in_book(found, language, watch)
         draft, lasting = None, True
@@ -303,6 +303,11 @@ class Tutor:
             )
             for book, chapter, page in places
         )
+
+
+def _books(turn: Turn) -> str | None:
+    """The language of the books to prefer; None is that of the question."""
+    return "hi" if turn.profile.language == "hi" else None
 
 
 def _unsupported(kind: str) -> str:

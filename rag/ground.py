@@ -52,13 +52,21 @@ class Grounding:
         held = [(passage, self._sentences(passage)) for passage in passages]
         return [self._support(claim, vector, held) for claim, vector in zip(claims, vectors, strict=True)]
 
-    def quote(self, question: Question, passages: Sequence[Passage], vector: Vectors | None = None) -> Quote | None:
+    def quote(
+        self,
+        question: Question,
+        passages: Sequence[Passage],
+        vector: Vectors | None = None,
+        *,
+        language: str | None = None,
+    ) -> Quote | None:
         """One to three sentences of one passage, word for word, that answer; None when none is close enough.
 
-        `vector` is that of `question.english`, when the caller has it.
+        `vector` is that of `question.english`, when the caller has it; `language` that of the books to prefer, where it
+        is not the question's own.
         """
         asked = self._embedder.embed([question.english])[0] if vector is None else vector
-        return choose(question, [(passage, self._similar_to(asked, passage)) for passage in passages])
+        return choose(question, [(passage, self._similar_to(asked, passage)) for passage in passages], language)
 
     def answers(self, question: Question, sentence: str, quote: str, vector: Vectors | None = None) -> bool:
         """Whether `sentence` bears on `question` about as well as `quote`, what the book itself has to say.

@@ -215,12 +215,12 @@ class Library:
         """How much of a growing text, in characters, is whole sentences."""
         return complete(text)
 
-    async def quote(self, question: str, passages: Sequence[Passage]) -> Quote | None:
+    async def quote(self, question: str, passages: Sequence[Passage], *, language: str | None = None) -> Quote | None:
         """The sentences of one passage that answer best, word for word; None when none is close enough."""
 
         def choose() -> Quote | None:
             read, vector = self._read(question)
-            return self._grounding.quote(read, passages, vector)
+            return self._grounding.quote(read, passages, vector, language=language)
 
         return await self._run(choose)
 

@@ -69,13 +69,16 @@ class _Asked:
     forms: tuple[frozenset[str], ...]  # the tokens that stand for each of its words
 
 
-def choose(question: Question, passages: Sequence[tuple[Passage, Vectors | None]]) -> Quote | None:
+def choose(
+    question: Question, passages: Sequence[tuple[Passage, Vectors | None]], language: str | None = None
+) -> Quote | None:
     """The best one to three sentences, or the worked example, of one passage; None when nothing answers.
 
     Each passage comes with the similarity of its sentences, in the order of `split`, to the question; None where the
-    embedding model does not read its language: then the words decide.
+    embedding model does not read its language: then the words decide. `language` is that of the books to prefer, where
+    it is not the question's own.
     """
-    asked = _asked(question)
+    asked, spoken = _asked(question), language or question.language
     best: tuple[float, Quote] | None = None
     for place, (passage, similar) in enumerate(passages):
         sentences = _weigh(asked, passage.text, similar)
@@ -83,7 +86,7 @@ def choose(question: Question, passages: Sequence[tuple[Passage, Vectors | None]
         if not picked:
             continue
         own = max(sentences[n].worth for n in picked)
-        worth = own + PASSAGE * passage.score - PLACE * place + SPOKEN * (passage.language == question.language)
+        worth = own + PASSAGE * passage.score - PLACE * place + SPOKEN * (passage.language == spoken)
         if own >= QUOTABLE and (best is None or worth > best[0]):
             best = worth, Quote(" ".join(sentences[n].text for n in picked), passage)
     return best[1] if best else None

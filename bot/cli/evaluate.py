@@ -13,7 +13,7 @@ import typer
 
 from bot.cli import evaluate_answers, evaluate_safety, evaluate_same, evaluate_speed, evaluate_tutor
 from bot.cli.common import Json, errors, load_settings, out, progress, rounded, show
-from bot.cli.workbench import SHIPPED, pairs, training
+from bot.cli.workbench import SHIPPED, Questions, Split, pairs, training
 from bot.errors import SetupError
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ app = typer.Typer(
 
 SHOWN_MISSES = 20
 SHOWN_POINTS = 20
-Questions = Annotated[
-    list[Path] | None,
-    typer.Option("--questions", exists=True, help="JSONL files or folders of them; default: the shipped pairs."),
-]
-Split = Annotated[str, typer.Option(help="train, dev or test.")]
 app.command()(evaluate_safety.safety)
 app.command()(evaluate_safety.fairness)
 app.command()(evaluate_answers.answers)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from bot.cli.common import Json, load_settings, out, progress
-from bot.cli.workbench import SHIPPED, bench, pairs, spread, training
+from bot.cli.workbench import SHIPPED, Compared, Limit, Questions, Split, bench, pairs, spread, training
 from bot.errors import SetupError
 
 if TYPE_CHECKING:
@@ -19,15 +19,10 @@ if TYPE_CHECKING:
 
 
 def answers(
-    adapters: Annotated[
-        list[str] | None, typer.Argument(help='Ids, "current" or "base"; the first is what others are compared with.')
-    ] = None,
-    questions: Annotated[
-        list[Path] | None,
-        typer.Option("--questions", exists=True, help="JSONL files or folders of them; default: the shipped pairs."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
-    limit: Annotated[int, typer.Option(min=0, help="Ask at most so many, spread over all of them; 0: all.")] = 0,
+    adapters: Compared = None,
+    questions: Questions = None,
+    split: Split = "test",
+    limit: Limit = 0,
     html: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write the table to this HTML file.")] = None,
     json: Json = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli.common import Json, load_settings, out, progress, show, show_json
-from bot.cli.workbench import SHIPPED, bench, pairs, spread, training
+from bot.cli.workbench import SHIPPED, Compared, Questions, Split, bench, pairs, spread, training
 from bot.errors import SetupError
 
 if TYPE_CHECKING:
@@ -16,14 +16,9 @@ if TYPE_CHECKING:
 
 
 def speed(
-    adapters: Annotated[
-        list[str] | None, typer.Argument(help='Ids, "current" or "base"; the first is what others are compared with.')
-    ] = None,
-    questions: Annotated[
-        list[Path] | None,
-        typer.Option("--questions", exists=True, help="JSONL files or folders of them; default: the shipped pairs."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    adapters: Compared = None,
+    questions: Questions = None,
+    split: Split = "test",
     limit: Annotated[int, typer.Option(min=1, help="How many questions, spread over all of them.")] = 8,
     rounds: Annotated[int, typer.Option(min=1, help="How often each adapter answers each question.")] = 3,
     longest: Annotated[int, typer.Option(min=1, help="Tokens of an answer at most.")] = 100,

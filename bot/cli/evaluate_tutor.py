@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot.cli.common import Json, load_settings, out, progress, rounded, show, show_json
-from bot.cli.workbench import SHIPPED, pairs, spread, training, tutor_apart
+from bot.cli.workbench import SHIPPED, Limit, Questions, Split, pairs, spread, training, tutor_apart
 from bot.errors import SetupError
 
 if TYPE_CHECKING:
@@ -19,12 +19,9 @@ if TYPE_CHECKING:
 
 
 def tutor(
-    questions: Annotated[
-        list[Path] | None,
-        typer.Option("--questions", exists=True, help="JSONL files or folders of them; default: the shipped pairs."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
-    limit: Annotated[int, typer.Option(min=0, help="Ask at most so many, spread over all of them; 0: all.")] = 0,
+    questions: Questions = None,
+    split: Split = "test",
+    limit: Limit = 0,
     misses: Annotated[Path | None, typer.Option(dir_okay=False, help="Write what fell short to this file.")] = None,
     json: Json = False,
 ) -> None:

@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
 
 from bot.cli.common import errors, log_to_stderr
 from bot.errors import SetupError
@@ -28,6 +30,17 @@ T = TypeVar("T")
 Retrieve = Callable[[str], list[str]]
 
 SHIPPED = Path(__file__).parents[2] / "data" / "qa"
+
+# What every suite of `sahpathi evaluate` that asks questions is told.
+Questions = Annotated[
+    list[Path] | None,
+    typer.Option("--questions", exists=True, help="JSONL files or folders of them; default: the shipped pairs."),
+]
+Compared = Annotated[
+    list[str] | None, typer.Argument(help='Ids, "current" or "base"; the first is what others are compared with.')
+]
+Split = Annotated[str, typer.Option(help="train, dev or test.")]
+Limit = Annotated[int, typer.Option(min=0, help="Ask at most so many, spread over all of them; 0: all.")]
 
 
 @contextmanager

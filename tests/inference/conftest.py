@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import warnings
 from collections.abc import Callable
@@ -131,3 +132,13 @@ def make_adapter(base: Path, tmp_path: Path) -> MakeAdapter:
 def shelf(tmp_path: Path) -> Shelf:
     """An empty shelf: the operator's root, then the shipped one."""
     return Shelf(tmp_path / "own", tmp_path / "shipped")
+
+
+@pytest.fixture(scope="module")
+def long_base(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The base model with so long a context that a generation goes on for seconds unless somebody stops it."""
+    folder = tmp_path_factory.mktemp("models") / "long"
+    shutil.copytree(base, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 1_000_000}))
+    return folder

@@ -16,6 +16,7 @@ import httpx
 import pytest
 import pytest_asyncio
 import torch
+import xllamacpp
 from transformers import AutoModelForCausalLM
 
 from inference.adapters import AdapterCard, Shelf
@@ -26,9 +27,6 @@ from inference.llamacpp_file import about
 from inference.prompt import grounded
 from inference.remote import Patience, RemoteGenerator
 from tests.training.exportable import EXAMPLES, make_adapter, make_base
-
-xllamacpp: Any = pytest.importorskip("xllamacpp", reason="xllamacpp, llama.cpp as a wheel, is not installed")
-pytest.importorskip("gguf", reason="the export extra is not installed")
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -161,7 +159,6 @@ async def test_the_file_holds_one_adapter(llama: LlamaCpp, made: tuple[Path, Ada
             await ask(llama, ASKED[0], adapter=other)
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads /proc")
 async def test_it_is_given_no_secrets_and_a_lower_priority(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAHPATHI_TELEGRAM__TOKEN", "1234:not-for-the-model")
     process = LlamaCpp(file, threads=1, slots=1)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -39,16 +38,6 @@ ENGLISH = grounded("What is the water cycle?", ["Water evaporates and falls as r
 HINDI = grounded("पौधे क्या बनाते हैं?", ["पौधे अपना भोजन बनाते हैं।"])
 
 MakeAdapter = Callable[..., AdapterCard]
-
-
-@pytest.fixture(scope="module")
-def long_base(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The base model with so long a context that a generation goes on for seconds unless somebody stops it."""
-    folder = tmp_path_factory.mktemp("models") / "long"
-    shutil.copytree(base, folder)
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 1_000_000}))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +237,6 @@ async def test_a_refusal_is_an_answer_and_not_the_end(engine: EngineProcess) -> 
     assert engine.pid == pid
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads /proc")
 async def test_it_is_given_no_secrets_and_a_lower_priority(engine: EngineProcess) -> None:
     pid = await running(engine)
     environment = environment_of(pid)
@@ -452,7 +440,6 @@ async def orphaned(*arguments: str) -> None:
         await service.communicate()
 
 
-@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
 async def test_it_does_not_outlive_a_service_that_is_killed(long_base: Path, tmp_path: Path) -> None:
     """SIGKILL gives the service no chance to clean up, whether its model process is idle or in an endless answer."""
     await asyncio.gather(*(orphaned(str(long_base), str(tmp_path), state) for state in ("idle", "writing")))

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import pytest
 import pytest_asyncio
 import uvicorn
@@ -37,16 +37,6 @@ ENGLISH = grounded("What is the water cycle?", ["Water evaporates and falls as r
 HINDI = grounded("पौधे क्या बनाते हैं?", ["पौधे अपना भोजन बनाते हैं।"])
 
 MakeAdapter = Callable[..., AdapterCard]
-
-
-@pytest.fixture(scope="module")
-def long_base(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The base model with so long a context that a generation goes on until somebody stops it."""
-    folder = tmp_path_factory.mktemp("models") / "long"
-    shutil.copytree(base, folder)
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 1_000_000}))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +75,6 @@ async def web(url: str) -> AsyncIterator[httpx.AsyncClient]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def official(url: str) -> AsyncIterator[Any]:
     """The client that OpenAI publishes."""
-    openai = pytest.importorskip("openai", reason="the package openai is not installed")
     async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
         yield client
 

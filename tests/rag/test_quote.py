@@ -146,17 +146,22 @@ def test_nothing_close_means_no_quote(grounding: Grounding, make_passage: MakePa
 
 
 @pytest.mark.parametrize(
-    ("asked", "is_hindi", "language"),
-    [("वाष्पीकरण क्या है?", True, "hi"), ("vashpikaran kya hai", True, "en"), ("What is evaporation?", False, "en")],
+    ("asked", "is_hindi", "preferred", "language"),
+    [
+        ("वाष्पीकरण क्या है?", True, None, "hi"),
+        ("vashpikaran kya hai", True, None, "en"),
+        ("vashpikaran kya hai", True, "hi", "hi"),  # the student has said so
+        ("What is evaporation?", False, None, "en"),
+    ],
 )
 def test_a_child_who_asks_in_hindi_reads_hindi(
-    grounding: Grounding, make_passage: MakePassage, asked: str, is_hindi: bool, language: str
+    grounding: Grounding, make_passage: MakePassage, asked: str, is_hindi: bool, preferred: str | None, language: str
 ) -> None:
     twins = [
         replace(make_passage("Evaporation is the change of a liquid into vapour at any temperature."), score=0.7),
         replace(make_passage("वाष्पीकरण में द्रव किसी भी ताप पर वाष्प बन जाता है।"), language="hi", score=0.6),
     ]
     term = Term("evaporation", ("evapor", *tokens("वाष्पीकरण")))
-    quote = grounding.quote(Question(asked, "what is evaporation", is_hindi, (term,)), twins)
+    quote = grounding.quote(Question(asked, "what is evaporation", is_hindi, (term,)), twins, language=preferred)
     assert quote is not None
     assert quote.passage.language == language

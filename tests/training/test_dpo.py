@@ -19,6 +19,7 @@ from inference.engine import Engine
 from inference.errors import AdapterRefused
 from inference.generation import Decoding
 from inference.prompt import END, grounded
+from tests.training.unheard import Unheard
 from training.errors import RecipeError, TrainingError
 from training.recipe import recipe
 from training.records.progress import Progress
@@ -58,27 +59,8 @@ def arguments(base: Path, adapters: Path, **changes: Any) -> DpoArguments:
     return DpoArguments(base=base, adapters=adapters / "adapters", **{**given, **changes})
 
 
-class Silent:
-    """Follows a trainer that is only asked for its loss."""
-
-    def step(self, step: int, loss: float, learning_rate: float, tokens: int, seconds: float) -> None:
-        raise AssertionError("no step is made")
-
-    def evaluate(self, step: int) -> tuple[dict[str, float], bool]:
-        return {}, False
-
-    def checkpoint(self) -> tuple[None, dict[str, Any], float]:
-        return None, {}, 0.0
-
-    def restore(self, saved: object) -> bool:
-        return False
-
-    def note(self, message: str) -> None:
-        raise AssertionError(message)
-
-
 def trainer_of(args: DpoArguments, policy: Policy, folder: Path) -> Any:
-    return make_trainer(args, policy, [row(policy, one) for one in LEARNED], folder, Silent())
+    return make_trainer(args, policy, [row(policy, one) for one in LEARNED], folder, Unheard())
 
 
 def whole_batch(trainer: Any) -> Any:

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gguf
 import httpx
 import numpy as np
 import pytest
 import torch
+import xllamacpp
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
@@ -33,7 +35,6 @@ from training.export.run import MANIFEST, ExportArguments, Report, export
 # PEFT 0.21 reads a property that transformers 5.23 has renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 
-gguf = pytest.importorskip("gguf", reason="the export extra is not installed")
 
 MESSAGES = grounded("जल चक्र क्या है, don't you know?", [example.answer for example in EXAMPLES])
 
@@ -252,7 +253,6 @@ def test_a_tokenizer_that_llama_cpp_would_read_otherwise_is_not_kept(
 
 
 def test_llama_cpp_gives_the_same_answer(file: Report, unmerged: Unmerged) -> None:
-    xllamacpp = pytest.importorskip("xllamacpp", reason="xllamacpp, llama.cpp as a wheel, is not installed")
     params = xllamacpp.CommonParams()
     params.model.path = str(file.folder / next(iter(file.files)))
     params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 512, 1, 1
@@ -282,7 +282,6 @@ def _compare_with(server: httpx.Client, unmerged: Unmerged) -> None:
 
 @pytest.fixture(scope="module")
 def graph(base: Path, shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    pytest.importorskip("onnxscript", reason="the export extra is not installed")
     return run("onnx", base, shelf, tmp_path_factory.mktemp("onnx"))
 
 

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from inference.adapters import AdapterCard, adapter_sha256
 from inference.prompt import END, grounded
+from tests.training.unheard import Unheard
 from training.errors import RecipeError, TrainingError
 from training.pairs.data import Example, read
 from training.recipe import recipe
@@ -267,25 +268,6 @@ def none(_: str) -> Sequence[str]:
 
 def quiet(_: Progress) -> None:
     return None
-
-
-class Unheard:
-    """Follows a trainer that is not run."""
-
-    def step(self, step: int, loss: float, learning_rate: float, tokens: int, seconds: float) -> None:
-        raise AssertionError("no step is made")
-
-    def evaluate(self, step: int) -> tuple[dict[str, float], bool]:
-        return {}, False
-
-    def checkpoint(self) -> tuple[None, dict[str, Any], float]:
-        return None, {}, 0.0
-
-    def restore(self, saved: object) -> bool:
-        return False
-
-    def note(self, message: str) -> None:
-        raise AssertionError(message)
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,6 @@ from bot.errors import SetupError
 from inference.adapters import Shelf
 from tests.training.exportable import EXAMPLES, make_adapter, make_base
 
-pytest.importorskip("gguf", reason="the export extra is not installed")
-
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
