@@ -244,7 +244,7 @@ class SmtpSettings(BaseModel):
 class WorkerSettings(BaseModel):
     """How messages are taken, retried and given up."""
 
-    concurrency: int = Field(24, ge=1, le=256, description="Conversations answered at a time by one process.")
+    concurrency: int = Field(8, ge=1, le=256, description="Conversations answered at a time by one process.")
     lease_seconds: float = Field(
         30.0, ge=1.0, description="A conversation whose worker is silent this long is free again."
     )

@@ -83,28 +83,43 @@ class Worker:
         self._pace = pace
         self._adults = adults or seen.Adults()
         self._slots = asyncio.Semaphore(concurrency)
+        self._in_line: set[int] = set()  # conversations that wait for a slot
         self.kick: Callable[[int], Awaitable[None]] = self.drain  # the queue's kick, once there is a queue
 
     async def drain(self, conversation_id: int) -> None:
         """Serve one message of the conversation, if nobody else does. Safe to call at any time, any number of times."""
-        async with self._slots:
-            token = await self._store.lease(conversation_id, self._patience.lease)
-            if token is None:
-                return
-            try:
-                async with self._renewed(conversation_id, token):
-                    if await self._deliver(conversation_id, token):
-                        work = await self._store.next_message(conversation_id)
-                        if work is not None:
-                            await self._serve(work, conversation_id, token)
-                    await self._store.erase_forgotten(conversation_id, token)
-            except LeaseLost:
-                logger.warning("conversation %d: lease lost, nothing committed", conversation_id)
-            finally:
-                await self._store.release(conversation_id, token)
+        if conversation_id in self._in_line:
+            return  # whoever waits has not looked yet, and will see what this call is about
+        self._in_line.add(conversation_id)
+        try:
+            await self._slots.acquire()
+        finally:
+            self._in_line.remove(conversation_id)
+        try:
+            looked = await self._look(conversation_id)
+        finally:
+            self._slots.release()
         # A message that came while we held the lease found it taken: look again, or it would wait for the sweeper.
-        if await self._store.is_due(conversation_id):
+        if looked and await self._store.is_due(conversation_id):
             await self.kick(conversation_id)
+
+    async def _look(self, conversation_id: int) -> bool:
+        """False when somebody else serves it."""
+        token = await self._store.lease(conversation_id, self._patience.lease)
+        if token is None:
+            return False
+        try:
+            async with self._renewed(conversation_id, token):
+                if await self._deliver(conversation_id, token):
+                    work = await self._store.next_message(conversation_id)
+                    if work is not None:
+                        await self._serve(work, conversation_id, token)
+                await self._store.erase_forgotten(conversation_id, token)
+        except LeaseLost:
+            logger.warning("conversation %d: lease lost, nothing committed", conversation_id)
+        finally:
+            await self._store.release(conversation_id, token)
+        return True
 
     async def sweep(self) -> None:
         """For ever: kick every conversation with something due that nobody serves."""

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bot.ports import Action, Verdict
+from bot.safety import legible
 from bot.safety.distress import Distress
 from bot.safety.finding import Finding, Layer, Reading
 from bot.safety.output import AnswerCheck
@@ -37,6 +38,7 @@ class SafetyFilter:
     ) -> SafetyFilter:
         """The lexicons of `folder` (data/safety), then `more`. Raises ValueError or OSError: without it nothing may
         start."""
+        legible.known()  # now, not at the first message: it takes a tenth of a second, and may be missing
         rules = Rules.load(folder / "rules.json")
         answers = AnswerCheck(rules, confidential=confidential, helplines=helplines)
         return cls((Distress.load(folder / "distress.json"), rules, *more), answers)

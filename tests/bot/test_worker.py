@@ -57,6 +57,21 @@ async def test_one_students_messages_are_answered_in_order_and_once(store: Store
     assert channel.sent == [("42", f"Re: q{n}") for n in range(6)]
 
 
+async def test_a_thousand_kicks_of_one_conversation_wait_in_line_once(store: Store) -> None:
+    tutor = EchoTutor(delay=0.05)
+    made = Worker(store, tutor, {"memory": MemoryChannel()}, MemoryLive(), patience=QUICK, concurrency=1)
+    busy, other = await ask(store, 1), await ask(store, 1, address="43")
+    first = asyncio.create_task(made.drain(busy))
+    await until(lambda: tutor.asked != [])  # the only slot is taken
+    line = [asyncio.create_task(made.drain(other)) for _ in range(1000)]
+    await asyncio.sleep(0)
+    assert sum(not waiting.done() for waiting in line) == 1
+    await ask(store, 2, address="43")
+    await made.drain(other)  # told of a second message while the conversation waits: nothing more to do
+    await asyncio.gather(first, *line)
+    assert tutor.asked == ["q1", "q1", "q2"]
+
+
 async def test_long_answers_leave_in_parts_with_thumbs_under_the_last(store: Store) -> None:
     channel = MemoryChannel(width=4)
     await worker(store, EchoTutor(), channel).drain(await ask(store, 1, text="abcdef"))
