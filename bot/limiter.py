@@ -34,10 +34,10 @@ class Limiter:
         window = await self._limiter.get_window_stats(self._conversation, "answered", conversation)
         return max(1.0, window.reset_time - time.time())
 
-    async def say_so(self, conversation: str) -> bool:
-        """Whether to tell a student that the questions come too fast: once in as long as the rate counts for."""
+    async def say_so(self, conversation: str, word: str) -> bool:
+        """Whether to tell a student why an answer takes long: each word once in as long as the rate counts for."""
         once = RateLimitItemPerSecond(1, self._conversation.get_expiry())
-        return await self._limiter.hit(once, "told", conversation)
+        return await self._limiter.hit(once, "told", word, conversation)
 
     async def admit(self, conversation: str, address: str) -> bool:
         """Whether this question may pass; it is counted when it may."""

@@ -46,6 +46,7 @@ class Patience:
     sweep: float = 5.0
     attempts: int = 5
     backoff: float = 2.0
+    quiet: float = 10.0  # in line, before a student is told that others are asking too
 
     def wait(self, attempts: int) -> float:
         """How long before the next try; see `waiting.backoff`."""
@@ -57,7 +58,7 @@ class Pace(Protocol):
 
     async def wait(self, conversation: str) -> float: ...
 
-    async def say_so(self, conversation: str) -> bool: ...
+    async def say_so(self, conversation: str, word: str) -> bool: ...
 
 
 class Worker:
@@ -84,6 +85,7 @@ class Worker:
         self._adults = adults or seen.Adults()
         self._slots = asyncio.Semaphore(concurrency)
         self._in_line: set[int] = set()  # conversations that wait for a slot
+        self._telling = asyncio.Lock()
         self.kick: Callable[[int], Awaitable[None]] = self.drain  # the queue's kick, once there is a queue
 
     async def drain(self, conversation_id: int) -> None:
@@ -92,7 +94,8 @@ class Worker:
             return  # whoever waits has not looked yet, and will see what this call is about
         self._in_line.add(conversation_id)
         try:
-            await self._slots.acquire()
+            async with self._told_when_long(conversation_id):
+                await self._slots.acquire()
         finally:
             self._in_line.remove(conversation_id)
         try:
@@ -120,6 +123,51 @@ class Worker:
         finally:
             await self._store.release(conversation_id, token)
         return True
+
+    @asynccontextmanager
+    async def _told_when_long(self, conversation_id: int) -> AsyncIterator[None]:
+        """Where the body, a wait in line, takes long: say that the question is not lost."""
+        telling: asyncio.Task[None] | None = None
+
+        def tell() -> None:
+            nonlocal telling
+            telling = asyncio.create_task(self._say_busy(conversation_id))
+
+        alarm = asyncio.get_running_loop().call_later(self._patience.quiet, tell)
+        try:
+            yield
+        finally:
+            alarm.cancel()
+            if telling is not None:  # it may hold the lease
+                await telling
+
+    async def _say_busy(self, conversation_id: int) -> None:
+        """Tell a student whose question waits in line, once in a while. Pages show by themselves that they wait."""
+        async with self._telling:  # one after the other: whoever is being answered comes first
+            token = await self._store.lease(conversation_id, self._patience.lease)
+            if token is None:
+                return
+            try:
+                work = (
+                    await self._store.next_message(conversation_id)
+                    if await self._deliver(conversation_id, token)
+                    else None
+                )
+                if work is None or not await self._is_to_be_told(work, conversation_id):
+                    return
+                parts = self._channels[work.channel].split(self._tutor.say("busy", work.turn))
+                await self._store.defer(work, conversation_id, token, parts, now())
+                await self._deliver(conversation_id, token)
+            except Exception:  # a word less, and nothing else: the question keeps its place in line
+                logger.exception("conversation %d: not told to wait", conversation_id)
+            finally:
+                await self._store.release(conversation_id, token)
+
+    async def _is_to_be_told(self, work: Work, conversation_id: int) -> bool:
+        asks = work.turn.kind is Kind.TEXT and work.turn.consented and not work.attempts
+        if not asks or not self._channels[work.channel].asks_consent:
+            return False
+        return self._pace is None or await self._pace.say_so(str(conversation_id), "busy")
 
     async def sweep(self) -> None:
         """For ever: kick every conversation with something due that nobody serves."""
@@ -190,7 +238,7 @@ class Worker:
         wait = await self._pace.wait(str(conversation_id))
         if not wait:
             return False
-        told = await self._pace.say_so(str(conversation_id))
+        told = await self._pace.say_so(str(conversation_id), "one_by_one")
         parts = channel.split(self._tutor.say("one_by_one", work.turn)) if told else []
         await self._store.defer(work, conversation_id, token, parts, now() + timedelta(seconds=wait))
         return True

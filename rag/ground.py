@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rag.claims import bare, bears_out, clauses
@@ -32,11 +32,21 @@ class Sentences:
 
 
 class Grounding:
-    """Checks answers against passages and quotes them. Not thread-safe: it shares its embedder's thread."""
+    """Checks answers against passages and quotes them. Not thread-safe: it shares its embedder's thread.
 
-    def __init__(self, embedder: Embedder, *, similar: float = SIMILAR) -> None:
+    `indexed` gives the vectors of a passage's sentences where the index holds them, which saves embedding them again.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        *,
+        similar: float = SIMILAR,
+        indexed: Callable[[Passage], Vectors | None] = lambda _: None,
+    ) -> None:
         self._embedder = embedder
         self._similar = similar
+        self._indexed = indexed
         self._known: OrderedDict[tuple[str, str], Sentences] = OrderedDict()
 
     def check(self, text: str, passages: Sequence[Passage], question: str) -> list[Support]:
@@ -103,7 +113,8 @@ class Grounding:
         key = (passage.id, passage.text)
         if key not in self._known:
             texts = tuple(split(passage.text))
-            self._known[key] = Sentences(texts, self._embedder.embed(texts))
+            vectors = self._indexed(passage)
+            self._known[key] = Sentences(texts, self._embedder.embed(texts) if vectors is None else vectors)
             if len(self._known) > REMEMBERED_PASSAGES:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)

@@ -215,6 +215,19 @@ class Index:
             best[owner] = max(best.get(owner, -1.0), float(held @ vector))
         return best
 
+    def sentences(self, passages: Sequence[Passage]) -> Vectors | None:
+        """The vectors of the sentences of passages, one after the other, a row each; None where one is not held.
+
+        They are what the embedder made of each sentence: the passage's own half is taken out of what is stored.
+        """
+        wanted = [_record_ids(passage) for passage in passages]
+        none: dict[str, Vectors] = {}
+        held = self._current(lambda collection: _vectors(collection, list(itertools.chain(*wanted))), none)
+        if not all(id_ in held for ids in wanted for id_ in ids):
+            return None
+        rows = [2.0 * held[id_] - held[own] for own, *numbered in wanted for id_ in numbered]
+        return np.stack(rows).astype(np.float32) if rows else None
+
     def _current(self, ask: Callable[[Collection], T], empty: T) -> T:
         """Ask the collection being served; again where another process has switched to a newer one and removed it."""
         from chromadb.errors import NotFoundError

@@ -82,7 +82,7 @@ class Library:
         self._embedder = embedder
         self._retriever = retriever
         self._board = board
-        self._grounding = Grounding(embedder)
+        self._grounding = Grounding(embedder, indexed=retriever.sentences)
         self._thread = thread
         self._shipped = answerable
         self._asked: OrderedDict[str, tuple[Question, Vectors]] = OrderedDict()

@@ -25,6 +25,7 @@ class Passage:
     board: str = "national"
     heading: str = ""  # the headings it stands under, apart by "; "; never shown
     position: int = 0  # its place among the passages of its page
+    parts: tuple[str, ...] = ()  # the ids of the neighbours it was joined from, in the order of the page
 
 
 @dataclass(frozen=True, slots=True)

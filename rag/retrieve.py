@@ -155,6 +155,15 @@ class Retriever:
         told = measures(question, unscoped, held.lexicon) if side is Side.HYBRID else ()
         return Ranking(tuple(one.passage for one in judged), told)
 
+    def sentences(self, passage: Passage) -> Vectors | None:
+        """The vectors of a passage's sentences as indexed, a row each; None where the index has another text."""
+        held = self._held()
+        places = [held.place.get(id_) for id_ in passage.parts or (passage.id,)]
+        parts = [held.passages[place] for place in places if place is not None]
+        if "\n".join(part.text for part in parts) != passage.text:
+            return None
+        return self._index.sentences(parts)
+
     def _judged(self, side: Side, passage: Passage, meaning: float, words: float) -> Judged:
         """A candidate with its relevance."""
         likely = meaning if self._embedder.reads(passage.language, passage.text) else GUESSED * words
@@ -246,8 +255,9 @@ def _beside(run: Sequence[Passage], passage: Passage) -> bool:
 
 def _one(run: Sequence[Passage]) -> Passage:
     """Neighbours as one passage, in the order of the page; it keeps the best one's id and score."""
-    text = "\n".join(passage.text for passage in sorted(run, key=lambda passage: passage.position))
-    return replace(run[0], text=text)
+    ordered = sorted(run, key=lambda passage: passage.position)
+    text = "\n".join(passage.text for passage in ordered)
+    return replace(run[0], text=text, parts=tuple(passage.id for passage in ordered))
 
 
 def _chapters(passages: Sequence[Passage]) -> Iterable[str]:

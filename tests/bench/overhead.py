@@ -2,8 +2,9 @@
 
     python -m tests.bench.overhead [--asked 60] [--passages 10000] [--json]
 
-The library is the shipped one, again and again as other books; their vectors are drawn at random, since nobody has to
-wait for those. Prints a Markdown table. Nothing here is asserted: a noisy machine must not fail a test run.
+The library is the shipped one, and again and again as other books; the vectors of those are drawn at random, since
+nobody has to wait for them. Prints a Markdown table. Nothing here is asserted: a noisy machine must not fail a test
+run.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ async def library(folder: Path, passages: int) -> AsyncIterator[Library]:
 
     def build() -> Library:
         data = PROJECT / "data"
-        embedder = Drawn()
+        embedder = Drawn(once=True)
         embedder.embed(["warm"])
         index = Index.embedded(folder)
         embedder.drawing = True

@@ -44,18 +44,28 @@ Say = Callable[[str], None]
 
 
 class Drawn(Embedder):
-    """The real model for questions, and vectors drawn at random for what is indexed, which nobody has to wait for."""
+    """The real model for questions, and vectors drawn at random for what is indexed, which nobody has to wait for.
 
-    def __init__(self, name: str = PACKAGED) -> None:
+    With `once`, a text that is indexed has its real vector the first time it comes.
+    """
+
+    def __init__(self, name: str = PACKAGED, *, once: bool = False) -> None:
         super().__init__(name, threads=2)
         self.draws = np.random.default_rng(7)
         self.drawing = False
+        self._once = once
+        self._met: set[str] = set()
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         if not self.drawing:
             return super().embed(texts)
         drawn = self.draws.standard_normal((len(texts), self.dimension), dtype=np.float32)
-        return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), dtype=np.float32)
+        vectors = np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), dtype=np.float32)
+        fresh = [place for place, text in enumerate(texts) if text not in self._met] if self._once else []
+        if fresh:
+            vectors[fresh] = super().embed([texts[place] for place in fresh])
+            self._met.update(texts)
+        return vectors
 
 
 def shipped() -> list[Passage]:

@@ -35,5 +35,6 @@ async def test_a_fast_student_waits_for_the_window_and_is_told_once(limiter: Lim
     assert waits[:2] == [0.0, 0.0]
     assert 0.0 < waits[2] <= 3600.0
     assert await limiter.wait(ravi) == 0.0
-    assert [await limiter.say_so(asha) for _ in range(3)] == [True, False, False]
-    assert await limiter.say_so(ravi)
+    assert [await limiter.say_so(asha, "busy") for _ in range(3)] == [True, False, False]
+    assert await limiter.say_so(ravi, "busy")
+    assert await limiter.say_so(asha, "one_by_one")

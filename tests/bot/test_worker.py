@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from bot.errors import PermanentError, TransientError, Unreachable
 from bot.live import MemoryLive
 from bot.ports import Answer, Choice, Effect, Inbound, Kind, Route, Turn
 from bot.store import Store
-from bot.tables import Conversation, InboxMessage, OutboxPart, StoredAnswer
+from bot.tables import Conversation, InboxMessage, OutboxPart, StoredAnswer, now
 from bot.worker import Patience, Worker
 from tests.memory import EchoTutor, MemoryChannel
 
@@ -355,7 +355,7 @@ class Clockwork:
             return 0.02
         return 0.0
 
-    async def say_so(self, conversation: str) -> bool:
+    async def say_so(self, conversation: str, word: str) -> bool:
         self.told += 1
         return self.told == 1
 
@@ -370,6 +370,28 @@ async def test_who_asks_too_fast_waits_is_told_once_and_loses_nothing(store: Sto
     assert [text for _, text in channel.sent if text != "<one_by_one>"] == [f"Re: q{number}" for number in range(6)]
     assert channel.sent[2] == ("42", "<one_by_one>")
     assert pace.told > 1
+
+
+async def test_who_waits_long_in_line_is_told_and_then_answered(store: Store) -> None:
+    tutor, channel = EchoTutor(delay=0.3), MemoryChannel(asks_consent=True)
+    channels, hasty = {"memory": channel}, replace(QUICK, lease=5.0, quiet=0.05)
+    made = Worker(store, tutor, channels, MemoryLive(), patience=hasty, concurrency=1, pace=Clockwork(99))
+    first, second, third = [await ask(store, 1, address) for address in ("41", "42", "43")]
+    async with store.writing() as session:
+        await session.execute(update(Conversation).where(Conversation.id == third).values(consented_at=now()))
+    line = [asyncio.create_task(made.drain(first))]
+    await until(lambda: tutor.asked != [])
+    line += [asyncio.create_task(made.drain(waiting)) for waiting in (second, third)]
+    await asyncio.gather(*line)
+    # Asked for consent, nobody is told anything before; who has agreed is.
+    assert channel.sent == [("43", "<busy>"), ("41", "Re: q1"), ("42", "Re: q1"), ("43", "Re: q1")]
+
+
+async def test_a_short_line_needs_no_word(store: Store) -> None:
+    tutor, channel = EchoTutor(delay=0.05), MemoryChannel(asks_consent=True)
+    made = Worker(store, tutor, {"memory": channel}, MemoryLive(), patience=QUICK, concurrency=1)
+    await asyncio.gather(*[made.drain(await ask(store, 1, address)) for address in ("41", "42")])
+    assert [text for _, text in channel.sent] == ["Re: q1", "Re: q1"]
 
 
 async def test_a_sweeper_that_breaks_while_it_is_stopped_stops(store: Store) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from rag.embed import Embedder
+from rag.embed import Embedder, Vectors
 from rag.ground import Grounding
 from rag.passage import Passage
 from rag.question import plain
+from rag.sentences import split
 
 MakePassage = Callable[..., Passage]
 
@@ -89,3 +90,16 @@ def test_what_is_beside_the_point_does_not_answer(
     grounding: Grounding, question: str, sentence: str, quote: str, answers: bool
 ) -> None:
     assert grounding.answers(plain(question), sentence, quote) is answers
+
+
+def test_vectors_of_the_index_are_used_where_there_are_some(embedder: Embedder, held: list[Passage]) -> None:
+    asked = list[Passage]()
+
+    def indexed(passage: Passage) -> Vectors | None:
+        asked.append(passage)
+        return embedder.embed(split(passage.text)) if passage is held[1] else None
+
+    answer = "Green plants make food from carbon dioxide and water. Clear glass is transparent."
+    once = Grounding(embedder, indexed=indexed).check(answer, held, "How do plants live?")
+    assert once == Grounding(embedder).check(answer, held, "How do plants live?")
+    assert asked == held

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rag.answerable import UNFITTED, Answerable
@@ -12,6 +13,7 @@ from rag.embed import Embedder
 from rag.index import Index
 from rag.passage import Passage, Retrieval
 from rag.retrieve import Retriever, Scope
+from rag.sentences import split
 
 MakePassage = Callable[..., Passage]
 Ask = Callable[..., Retrieval]
@@ -154,6 +156,26 @@ def test_what_says_the_same_is_given_once(small: Callable[[list[Passage]], Ask],
     )
     assert len(found.passages) == 2
     assert found.passages[1].page == 3
+
+
+def test_the_sentences_of_what_is_found_need_no_second_embedding(index: Index, embedder: Embedder) -> None:
+    retriever = Retriever(index, embedder)
+    questions = ("How do plants store food?", "how are clouds formed", "Who led the Dandi March?")
+    found = [p for question in questions for p in find(retriever, embedder, question, ANYONE).passages]
+    assert {bool(passage.parts) for passage in found} == {True}  # joined of one part or of several
+    assert max(len(passage.parts) for passage in found) > 1
+    for passage in found:
+        indexed = retriever.sentences(passage)
+        assert indexed is not None
+        assert np.allclose(indexed, embedder.embed(split(passage.text)), atol=0.01)
+
+
+def test_a_passage_that_is_not_indexed_as_it_is_has_no_vectors(index: Index, embedder: Embedder) -> None:
+    retriever = Retriever(index, embedder)
+    known = index.passages()[0]
+    assert retriever.sentences(known) is not None
+    assert retriever.sentences(dataclasses.replace(known, text=known.text + " And more.")) is None
+    assert retriever.sentences(dataclasses.replace(known, id="gone")) is None
 
 
 def test_an_empty_index_knows_nothing(small: Callable[[list[Passage]], Ask]) -> None:
