@@ -349,6 +349,10 @@ class Grounder(Protocol):
         """How much of a growing text, in characters, is whole sentences."""
         ...
 
+    async def gather(self, question: str, passages: Sequence[Passage], *, language: str | None = None) -> list[str]:
+        """What of the passages bears on the question, a text for each, best first: what a model is given to read."""
+        ...
+
     async def quote(self, question: str, passages: Sequence[Passage], *, language: str | None = None) -> Quote | None:
         """The one to three sentences that answer best, from one passage; None when none is close enough.
 

@@ -205,11 +205,12 @@ class Tutor:
     ) -> Answer:
         with watch.stage("quote"):
             quote = await self.grounder.quote(question, found.passages, language=_books(turn))
+            gathered = await self.grounder.gather(question, found.passages, language=_books(turn))
         if quote is None:
             return self._not_in_book(found, language, watch)
         draft, lasting = None, True
         try:
-            draft = await self._write(question, turn, found.passages, quote, watch, publish)
+            draft = await self._write(question, turn, found.passages, gathered, quote, watch, publish)
         except GenerationError as error:
             logger.warning("no text generated (%s); quoting the book", type(error.__cause__ or error).__name__)
             lasting = False
@@ -231,7 +232,7 @@ class Tutor:
             adapter=draft.generation.adapter if draft else None,
             caution=self.replies.say("caution", language) if confidence < CAUTION_BELOW else "",
             source_line=self._source_line(sources, language),
-            passages=tuple(passage.text for passage in found.passages),
+            passages=tuple(gathered),
             decoding=self.decoding if draft else None,
             timings=watch.timings(),
         )
@@ -244,6 +245,7 @@ class Tutor:
         question: str,
         turn: Turn,
         passages: Sequence[Passage],
+        gathered: Sequence[str],
         quote: Quote,
         watch: Watch,
         publish: Publish,
@@ -254,7 +256,7 @@ class Tutor:
         """
         if self.generator is None:
             return None
-        messages = self.prompt(question, [passage.text for passage in passages])
+        messages = self.prompt(question, gathered)
         stream = self.generator.stream(
             messages,
             decoding=self.decoding,

@@ -10,7 +10,7 @@ from rag.claims import bare, bears_out, clauses
 from rag.embed import Embedder, Vectors
 from rag.passage import Passage, Quote, Support
 from rag.question import Question
-from rag.quote import choose, defines
+from rag.quote import GATHERED, choose, defines, gather
 from rag.sentences import split
 from rag.words import stem, topic, words
 
@@ -77,6 +77,20 @@ class Grounding:
         """
         asked = self._embedder.embed([question.english])[0] if vector is None else vector
         return choose(question, [(passage, self._similar_to(asked, passage)) for passage in passages], language)
+
+    def gather(
+        self,
+        question: Question,
+        passages: Sequence[Passage],
+        vector: Vectors | None = None,
+        *,
+        language: str | None = None,
+        words: int = GATHERED,
+    ) -> list[str]:
+        """What of each passage bears on the question, best first: what a model is given. Arguments as for `quote`."""
+        asked = self._embedder.embed([question.english])[0] if vector is None else vector
+        weighed = [(passage, self._similar_to(asked, passage)) for passage in passages]
+        return gather(question, weighed, language, words=words)
 
     def answers(self, question: Question, sentence: str, quote: str, vector: Vectors | None = None) -> bool:
         """Whether `sentence` bears on `question` about as well as `quote`, what the book itself has to say.

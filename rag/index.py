@@ -45,7 +45,7 @@ RECORDS_A_PASSAGE = 10  # over-fetch: about what one passage has, so that k * 10
 STORED = ("book", "chapter", "page", "position", "class_level", "subject", "language", "board", "heading")
 CALIBRATION = "calibration"
 PAGE = 2_000  # records read at a time
-FILTERED = ("of", "class_level", "subject", "language", "board")  # what a sentence's record knows of its passage
+FILTERED = ("class_level", "subject", "language", "board")  # what a sentence's record knows of its passage
 
 Progress = Callable[[int, int], None]
 T = TypeVar("T")
@@ -211,7 +211,7 @@ class Index:
         none: dict[str, Vectors] = {}
         best: dict[str, float] = {}
         for id_, held in self._current(lambda collection: _vectors(collection, ids), none).items():
-            owner = id_.split("#")[0]
+            owner = _owner(id_)
             best[owner] = max(best.get(owner, -1.0), float(held @ vector))
         return best
 
@@ -305,7 +305,7 @@ def _add(collection: Collection, passages: Sequence[Passage], embedder: Embedder
     metadatas: list[Mapping[str, Any]] = []
     documents: list[str] = []
     for passage in passages:
-        facts = {**{name: getattr(passage, name) for name in STORED}, "of": passage.id}
+        facts = {name: getattr(passage, name) for name in STORED}
         own, *sentences = [id_ for id_ in _record_ids(passage) if id_ in known]
         ids += [own, *sentences]
         metadatas += [facts, *({name: facts[name] for name in FILTERED} for _ in sentences)]
@@ -329,6 +329,11 @@ def _record_ids(passage: Passage) -> list[str]:
     return [passage.id, *(f"{passage.id}#{n}" for n in range(len(split(passage.text))))]
 
 
+def _owner(record_id: str) -> str:
+    """The id of the passage that a record is of."""
+    return record_id.split("#")[0]
+
+
 def _vectors(collection: Collection, ids: Sequence[str]) -> dict[str, Vectors]:
     """The stored vectors of those of `ids` that the collection holds; {} when it is gone."""
     from chromadb.errors import NotFoundError
@@ -350,12 +355,11 @@ def _nearest(
         query_embeddings=vector[np.newaxis],
         n_results=k * RECORDS_A_PASSAGE,
         where=condition,
-        include=["metadatas", "distances"],
+        include=["distances"],  # metadata would be read from the database, row by row
     )
-    metadatas, distances = (answer["metadatas"] or [[]])[0], (answer["distances"] or [[]])[0]
     best: dict[str, float] = {}
-    for metadata, distance in zip(metadatas, distances, strict=True):
-        best.setdefault(str(metadata["of"]), 1.0 - distance)  # nearest first, so the first is a passage's best
+    for id_, distance in zip(answer["ids"][0], (answer["distances"] or [[]])[0], strict=True):
+        best.setdefault(_owner(id_), 1.0 - distance)  # nearest first, so the first is a passage's best
     return dict(itertools.islice(best.items(), k))
 
 

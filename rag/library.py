@@ -224,6 +224,15 @@ class Library:
 
         return await self._run(choose)
 
+    async def gather(self, question: str, passages: Sequence[Passage], *, language: str | None = None) -> list[str]:
+        """The sentences of the passages that bear on the question, a text a passage, best first."""
+
+        def choose() -> list[str]:
+            read, vector = self._read(question)
+            return self._grounding.gather(read, passages, vector, language=language)
+
+        return await self._run(choose)
+
     async def answers(self, question: str, sentence: str, quote: Quote) -> bool:
         """Whether a sentence bears on the question about as well as the book's own best sentences."""
 

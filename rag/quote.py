@@ -14,6 +14,7 @@ from rag.sentences import split
 from rag.words import stem, topic, words
 
 LONGEST = 3  # sentences
+GATHERED = 120  # words
 OPENING = 4  # words that a Hindi sentence names what it defines within
 LONGEST_EXAMPLE = 7  # a worked example is quoted to its end, or it answers nothing
 QUOTABLE = 0.5  # what the best sentence must be worth; every answerable question of the shipped ones has 0.56
@@ -90,6 +91,42 @@ def choose(
         if own >= QUOTABLE and (best is None or worth > best[0]):
             best = worth, Quote(" ".join(sentences[n].text for n in picked), passage)
     return best[1] if best else None
+
+
+def gather(
+    question: Question,
+    passages: Sequence[tuple[Passage, Vectors | None]],
+    language: str | None = None,
+    *,
+    words: int = GATHERED,
+) -> list[str]:
+    """What of each passage bears on the question, best passage first, in about `words` words altogether.
+
+    Sentences are taken whole, by their worth, each with what it leans on, and given in the order of the book. A passage
+    of which nothing is taken is left out. Arguments as for `choose`.
+    """
+    asked, spoken = _asked(question), language or question.language
+    weighed = [_weigh(asked, passage.text, similar) for passage, similar in passages]
+    offset = [PASSAGE * p.score - PLACE * n + SPOKEN * (p.language == spoken) for n, (p, _) in enumerate(passages)]
+    ranked = sorted(
+        (
+            (one.worth + offset[n], n, place)
+            for n, sentences in enumerate(weighed)
+            for place, one in enumerate(sentences)
+        ),
+        reverse=True,
+    )
+    taken: list[set[int]] = [set() for _ in passages]
+    order: dict[int, None] = {}
+    room = words
+    for _, n, place in ranked:
+        group = set(_with_antecedent(weighed[n], place) or _example(weighed[n], place)) - taken[n]
+        size = sum(len(weighed[n][one].text.split()) for one in group)
+        if group and (size <= room or not order):
+            taken[n] |= group
+            order[n] = None
+            room -= size
+    return [" ".join(weighed[n][place].text for place in sorted(taken[n])) for n in order]
 
 
 def defines(question: Question, text: str) -> bool:

@@ -167,6 +167,9 @@ class MemoryLibrary:
     def complete(self, text: str) -> int:
         return text.rfind(". ") + 2 if ". " in text else 0
 
+    async def gather(self, question: str, passages: Sequence[Passage], *, language: str | None = None) -> list[str]:
+        return [passage.text for passage in passages]
+
     async def quote(self, question: str, passages: Sequence[Passage], *, language: str | None = None) -> Quote | None:
         return Quote(passages[0].text.split(".")[0] + ".", passages[0]) if self.quotable else None
 

@@ -108,7 +108,7 @@ def _passages(settings: Settings, question: str) -> list[str]:
 
     async def ask() -> list[str]:
         async with opened_library(settings) as library:
-            return [passage.text for passage in (await library.retrieve(question)).passages]
+            return await library.gather(question, (await library.retrieve(question)).passages)
 
     try:
         return asyncio.run(ask())

@@ -130,13 +130,13 @@ async def tutor_apart(settings: Settings) -> AsyncIterator[Tutor]:
 
 
 async def retrieved(settings: Settings, questions: Sequence[str]) -> dict[str, list[str]]:
-    """What the books hold on each question, from an index of its own: the service may be using the other one."""
+    """What a model is given to read on each question, from an index of its own: the service may be using the other."""
     from bot.compose import opened_library
 
     with tempfile.TemporaryDirectory(prefix="sahpathi-") as folder:
         apart = settings.model_copy(update={"home": Path(folder), "chroma_url": None})
         async with opened_library(apart) as library:
             return {
-                question: [passage.text for passage in (await library.retrieve(question)).passages]
+                question: await library.gather(question, (await library.retrieve(question)).passages)
                 for question in questions
             }

@@ -140,6 +140,35 @@ def test_a_worked_example_is_quoted_whole(grounding: Grounding, make_passage: Ma
     assert quote.text == example
 
 
+STEAM = (
+    "Water boils at 100 degrees Celsius. Steam is water as a gas. It is not seen. Watt watched a kettle as a boy. "
+    "His first engine was sold in 1776."
+)
+RAIN = "Clouds are made of tiny drops of water. Do you like rain? Steam from a kettle is a small cloud."
+
+
+def test_what_bears_on_the_question_is_gathered_best_first_and_in_the_order_of_the_book(
+    grounding: Grounding, make_passage: MakePassage
+) -> None:
+    held = [make_passage(RAIN, page=4), make_passage(STEAM, page=9)]
+    texts = grounding.gather(plain("What is steam?"), held, words=16)
+    assert texts == ["Steam is water as a gas.", "Steam from a kettle is a small cloud."]
+    leaning = grounding.gather(plain("Why is steam not seen?"), held[1:], words=10)
+    assert leaning == ["Steam is water as a gas. It is not seen."]
+
+
+def test_what_is_gathered_has_about_as_many_words_as_asked_for(grounding: Grounding, make_passage: MakePassage) -> None:
+    held = [make_passage(RAIN, page=4), make_passage(STEAM, page=9)]
+    for words in (8, 16, 24, 200):
+        gathered = grounding.gather(plain("What is steam?"), held, words=words)
+        assert 0 < len(" ".join(gathered).split()) <= words
+    everything = " ".join(gathered)
+    assert "rain?" not in everything  # a question tells nothing
+    assert "1776" in everything
+    assert grounding.gather(plain("What is steam?"), held, words=1) == ["Steam is water as a gas."]
+    assert grounding.gather(plain("What is steam?"), []) == []
+
+
 def test_nothing_close_means_no_quote(grounding: Grounding, make_passage: MakePassage) -> None:
     assert grounding.quote(plain("Who won the cricket world cup?"), [make_passage("Ice melts at 0 °C.")]) is None
     assert grounding.quote(plain("What is ice?"), []) is None
