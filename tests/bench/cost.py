@@ -1,6 +1,6 @@
 """What a thousand answers cost in rupees: on a rented server with two cores, and from hosted models at list prices.
 
-    python -m tests.bench.cost [--answers-an-hour 40760 16380] [--read 420] [--written 45] [--rupees 88] [--json]
+    python -m tests.bench.cost [--answers-an-hour 40760 16380] [--read 240] [--written 45] [--rupees 88] [--json]
 
 Nothing is measured here: the answers an hour come from `tests.bench.inference` and `tests.bench.overhead`, and the
 prices are list prices as read on the day beside them. A server costs the same idle; so the table also says what a
@@ -81,7 +81,7 @@ def figures(options: argparse.Namespace) -> list[tuple[str, float, str]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--answers-an-hour", type=int, nargs="+", default=[40_760, 16_380], help="of the server")
-    parser.add_argument("--read", type=float, default=420, help="tokens of a prompt with its passages")
+    parser.add_argument("--read", type=float, default=240, help="tokens of a prompt with its passages")
     parser.add_argument("--written", type=float, default=45, help="tokens of an answer")
     parser.add_argument("--rupees", type=float, default=88.0, help="for a US dollar")
     parser.add_argument("--json", action="store_true")

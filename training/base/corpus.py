@@ -18,7 +18,9 @@ from training.errors import BadLine, CorpusError, DatasetError
 _HEADING = re.compile(r"^#{1,6} +(.+)$")
 _BULLET = re.compile(r"^(?:[-*] +|\d+\. +)")
 _TERM = re.compile(r"^[-*] +\*\*(.+?)\*\*(?: \([^)]*\))?: *(.+)$", re.MULTILINE)
-_APPARATUS = frozenset({"key terms", "summary", "exercises", "answers"})  # sections that are not running text
+_APPARATUS = frozenset(
+    {"key terms", "summary", "exercises", "answers", "मुख्य शब्द", "सारांश", "अभ्यास", "उत्तर"}
+)  # sections that are not running text
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Chapter:
     text: str
     sections: tuple[Section, ...]
     terms: tuple[tuple[str, str], ...]  # (term, definition) as listed under "Key terms"
+    language: str = "en"
 
 
 def chapters(textbooks: Path) -> list[Chapter]:
@@ -111,6 +114,7 @@ def _chapter(book: Textbook) -> Chapter:
             if heading.lower() not in _APPARATUS and lines
         ),
         terms=tuple((term, definition) for term, definition in _TERM.findall(body)),
+        language=book.language,
     )
 
 

@@ -25,6 +25,7 @@ from training.base.model import build_model, save_model
 from training.base.objective import Objective
 from training.base.packed import OnPacked, Packed, pack
 from training.base.ranks import Alone, joined
+from training.base.reading import Reading, reading
 from training.base.speed import compile_layers, compiling_pays, faster_precision
 from training.base.stream import Stream
 from training.errors import RecipeError, TrainingError
@@ -45,7 +46,8 @@ _HOW = frozenset(
 class PretrainArguments:
     """One pretraining run. Raises RecipeError when the arguments contradict each other.
 
-    textbooks, corpus:  folder of textbook chapters; folder whose prose/*.jsonl[.xz] is read as well, or None
+    textbooks, corpus:  folder of textbook chapters; folder whose prose/*.jsonl[.xz] is read as well, or None: documents
+                        are made from parts of it, and from its qa/, too (training.base.reading)
     questions:          folder of question-answer pairs, or None: train pairs become documents too; what dev and test
                         ask is met in disguise only
     output:             folder that holds the tokenizer (training.base.tokenizer) and receives the model
@@ -229,7 +231,8 @@ def _prepare(args: PretrainArguments, tokenizer: Any, packed: Packed, ranks: Alo
     _check_shares(args, ranks)
     books = chapters(args.textbooks)
     examples = read(args.questions) if args.questions else []
-    maker = Maker(books, passages(args.textbooks), examples, disguised=args.disguised)
+    read_from = reading(args.corpus) if args.corpus else Reading()
+    maker = Maker(books, passages(args.textbooks), examples, read_from, disguised=args.disguised)
     stream = Stream(tokenizer, packed.learned, maker, args.windows, grounded_share=args.grounded, seed=args.seed)
     secret = Maker(books, disguised=1.0)  # swapped words: these documents cannot have been seen
     held_out = (
@@ -237,7 +240,7 @@ def _prepare(args: PretrainArguments, tokenizer: Any, packed: Packed, ranks: Alo
         Stream(tokenizer, (), secret, args.windows, grounded_share=1.0, seed=-1).batch(0, 16, args.short),
     )
     decisive = {name: value for name, value in asdict(args).items() if name not in _HOW}
-    mark = fingerprint(decisive, packed.sha256)
+    mark = fingerprint(decisive, packed.sha256 + read_from.sha256)
     found = Checkpoint.load(args.work, mark) if ranks.main else None
     if ranks.device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, wherever the arithmetic is float32

@@ -13,7 +13,7 @@ from inference.generation import Decoding
 from inference.prompt import grounded
 from rag.passage import Passage
 from rag.sentences import split
-from training.base.grounded import NOT_IN_PASSAGES
+from training.base.grounded import REFUSALS
 from training.evals.calibration import Calibration, calibration
 from training.evals.reading import abstains, grade
 from training.pairs.conversations import Retrieve
@@ -198,7 +198,7 @@ def row(one: Asked, answer: Answerer, check: Check) -> Answered:
         shown=leading > 0,
         shown_key_facts=key_facts(visible, example.facts) if text else 0.0,
         abstained=abstains(text),
-        refused=text.strip() == NOT_IN_PASSAGES,
+        refused=text.strip() in REFUSALS,
         words=len(text.split()),
         grade=grade(text),
         confidence=written.confidence,

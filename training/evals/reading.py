@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from rag.sentences import split
-from training.base.grounded import NOT_IN_PASSAGES
+from training.base.grounded import REFUSALS
 
 _WORD = re.compile(r"[A-Za-z]+(?:['’][A-Za-z]+)?")
 _ANY_WORD = re.compile(r"[^\W\d_]+")
@@ -36,7 +36,7 @@ def abstains(text: str) -> bool:
     True of the tutor's own refusing line. Told by words, in English, Hindi and Hinglish: of the shipped pairs it knows
     1,112 of the 1,118 unanswerable ones, and takes 6 of the other 2,667 for one.
     """
-    if text.strip() == NOT_IN_PASSAGES:
+    if text.strip() in REFUSALS:
         return True
     first = next(iter(split(text)), "")
     return _ABSENT.search(first) is not None

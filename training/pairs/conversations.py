@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from inference.generation import Message
 from inference.prompt import grounded, shortened
-from training.base.grounded import NOT_IN_PASSAGES
+from training.base.grounded import refusal_of
 from training.errors import TrainingError
 from training.pairs.data import SELF, Example
 
@@ -39,7 +39,9 @@ def build(
         elsewhere = [other for other in from_books if (other.title, other.chapter) != (example.title, example.chapter)]
         if elsewhere:
             passages = rng.choice(elsewhere).passages
-            conversations.append(_conversation(replace(example, passages=passages, answer=NOT_IN_PASSAGES)))
+            conversations.append(
+                _conversation(replace(example, passages=passages, answer=refusal_of(example.question)))
+            )
     return conversations
 
 

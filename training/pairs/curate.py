@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from bot.safety.personal_data import find
 from rag.passage import Passage
-from training.base.grounded import NOT_IN_PASSAGES
+from training.base.grounded import refusal_of
 from training.pairs.data import SELF, UNANSWERABLE, Example
 from training.pairs.sameness import Embeds, Questions, asked, close_to, disagreement, key, normalised, stems_of
 from training.pairs.splits import Question, assign, digest
@@ -175,7 +175,7 @@ def _masked(text: str, masks: Counter[str], *, alone: bool) -> str:
 
 def _refusal(example: Example) -> Example:
     """Of a question that no book answers: the one line that says so, as everywhere else in training."""
-    return replace(example, answer=NOT_IN_PASSAGES, facts=()) if example.kind == UNANSWERABLE else example
+    return replace(example, answer=refusal_of(example.question), facts=()) if example.kind == UNANSWERABLE else example
 
 
 def _question(example: Example, said: str) -> Question:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rag.phonetic import is_devanagari
 from rag.words import words
-from training.base.grounded import NOT_IN_PASSAGES
+from training.base.grounded import refusal_of
 from training.pairs.curate import Candidate, masked
 from training.pairs.data import REVIEWED, UNANSWERABLE, Example
 from training.pairs.sameness import key, normalised
@@ -60,7 +60,7 @@ def _candidate(answer: StoredAnswer) -> Candidate:
     source = answer.sources[0] if answer.sources and not answer.correction else {}
     example = Example(
         question=" ".join(answer.question.split()),
-        answer=NOT_IN_PASSAGES if refused else text,
+        answer=refusal_of(answer.question) if refused else text,
         passages=() if refused else passages,
         language=_language(" ".join(passages) or text),
         subject=answer.subject or GENERAL,
