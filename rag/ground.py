@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from rag.claims import bare, bears_out, clauses
 from rag.embed import Embedder, Vectors
 from rag.passage import Passage, Quote, Support
@@ -21,6 +23,7 @@ SIMILAR = 0.6
 # from 0.86 to 0.97 where it had.
 OFF_THE_POINT = 0.1
 REMEMBERED_PASSAGES = 512
+REMEMBERED_TEXTS = 64  # a sentence is checked against the passages and then against the quote, which stays the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Grounding:
         self._similar = similar
         self._indexed = indexed
         self._known: OrderedDict[tuple[str, str], Sentences] = OrderedDict()
+        self._read: OrderedDict[str, Vectors] = OrderedDict()
 
     def check(self, text: str, passages: Sequence[Passage], question: str) -> list[Support]:
         """One Support a sentence of `text`, in order.
@@ -58,7 +62,7 @@ class Grounding:
         claims = split(text)
         if not claims:
             return []
-        vectors = self._embedder.embed([bare(claim) for claim in claims])
+        vectors = self._vectors([bare(claim) for claim in claims])
         held = [(passage, self._sentences(passage)) for passage in passages]
         return [self._support(claim, vector, held) for claim, vector in zip(claims, vectors, strict=True)]
 
@@ -100,7 +104,7 @@ class Grounding:
         the quote says it. `vector` is that of `question.english`, when the caller has it.
         """
         asked = self._embedder.embed([question.english])[0] if vector is None else vector
-        near, quoted = self._embedder.embed([sentence, quote]) @ asked
+        near, quoted = self._vectors([bare(sentence), quote]) @ asked
         named = _named(question.english, sentence) >= _named(question.english, quote)
         as_told = defines(question, sentence) or not defines(question, quote)
         return bool(near >= quoted - OFF_THE_POINT and named and as_told)
@@ -122,6 +126,15 @@ class Grounding:
             elif best.passage is None:
                 best = Support(claim, None, "", max(best.score, min(score, 1.0)))
         return best
+
+    def _vectors(self, texts: Sequence[str]) -> Vectors:
+        """As `Embedder.embed`, without reading again what was read a moment ago."""
+        if fresh := [text for text in dict.fromkeys(texts) if text not in self._read]:
+            self._read.update(zip(fresh, self._embedder.embed(fresh), strict=True))
+        vectors = np.stack([self._read[text] for text in texts])
+        while len(self._read) > REMEMBERED_TEXTS:
+            self._read.popitem(last=False)
+        return vectors
 
     def _sentences(self, passage: Passage) -> Sentences:
         key = (passage.id, passage.text)

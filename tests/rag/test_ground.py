@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -103,3 +103,24 @@ def test_vectors_of_the_index_are_used_where_there_are_some(embedder: Embedder, 
     once = Grounding(embedder, indexed=indexed).check(answer, held, "How do plants live?")
     assert once == Grounding(embedder).check(answer, held, "How do plants live?")
     assert asked == held
+
+
+def test_a_sentence_and_the_quote_are_read_once(
+    embedder: Embedder, held: list[Passage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = list[str]()
+
+    def counting(texts: Sequence[str]) -> Vectors:
+        read.extend(texts)
+        return embedder.embed(texts)
+
+    counted = Embedder(embedder.name)
+    monkeypatch.setattr(counted, "embed", counting)
+    grounding = Grounding(counted)
+    asked = embedder.embed(["How do plants live?"])[0]
+    quote = "Photosynthesis takes place mainly in the leaves. It stops at night."
+    for sentence in ("Green plants make food from carbon dioxide and water.", "Clear glass is transparent."):
+        grounding.check(sentence, held, "How do plants live?")
+        grounding.answers(plain("How do plants live?"), sentence, quote, asked)
+    assert read.count(quote) == 1
+    assert read.count("Clear glass is transparent.") <= 2  # as a claim, and as a sentence of the book
