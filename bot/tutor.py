@@ -205,9 +205,9 @@ class Tutor:
     ) -> Answer:
         with watch.stage("quote"):
             quote = await self.grounder.quote(question, found.passages, language=_books(turn))
+            if quote is None:
+                return self._not_in_book(found, language, watch)
             gathered = await self.grounder.gather(question, found.passages, language=_books(turn))
-        if quote is None:
-            return self._not_in_book(found, language, watch)
         draft, lasting = None, True
         try:
             draft = await self._write(question, turn, found.passages, gathered, quote, watch, publish)

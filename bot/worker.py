@@ -108,60 +108,70 @@ class Worker:
 
     async def _look(self, conversation_id: int) -> bool:
         """False when somebody else serves it."""
+        async with self._leased(conversation_id) as token:
+            if token is None:
+                return False
+            if await self._deliver(conversation_id, token):
+                work = await self._store.next_message(conversation_id)
+                if work is not None:
+                    await self._serve(work, conversation_id, token)
+            await self._store.erase_forgotten(conversation_id, token)
+        return True
+
+    @asynccontextmanager
+    async def _leased(self, conversation_id: int) -> AsyncIterator[str | None]:
+        """The lease, kept alive while the body runs; None when somebody else has it. A lost one ends the body."""
         token = await self._store.lease(conversation_id, self._patience.lease)
         if token is None:
-            return False
+            yield None
+            return
         try:
             async with self._renewed(conversation_id, token):
-                if await self._deliver(conversation_id, token):
-                    work = await self._store.next_message(conversation_id)
-                    if work is not None:
-                        await self._serve(work, conversation_id, token)
-                await self._store.erase_forgotten(conversation_id, token)
+                yield token
         except LeaseLost:
             logger.warning("conversation %d: lease lost, nothing committed", conversation_id)
         finally:
             await self._store.release(conversation_id, token)
-        return True
 
     @asynccontextmanager
     async def _told_when_long(self, conversation_id: int) -> AsyncIterator[None]:
         """Where the body, a wait in line, takes long: say that the question is not lost."""
         telling: asyncio.Task[None] | None = None
+        begun = False
 
-        def tell() -> None:
+        async def tell() -> None:
+            nonlocal begun
+            async with self._telling:  # one after the other: whoever is being answered comes first
+                begun = True
+                await self._say_busy(conversation_id)
+
+        def start() -> None:
             nonlocal telling
-            telling = asyncio.create_task(self._say_busy(conversation_id))
+            telling = asyncio.create_task(tell())
 
-        alarm = asyncio.get_running_loop().call_later(self._patience.quiet, tell)
+        alarm = asyncio.get_running_loop().call_later(self._patience.quiet, start)
         try:
             yield
         finally:
             alarm.cancel()
-            if telling is not None:  # it may hold the lease
-                await telling
+            if telling is not None:
+                if not begun:
+                    telling.cancel()
+                await asyncio.wait({telling})  # one that has begun holds the lease
 
     async def _say_busy(self, conversation_id: int) -> None:
         """Tell a student whose question waits in line, once in a while. Pages show by themselves that they wait."""
-        async with self._telling:  # one after the other: whoever is being answered comes first
-            token = await self._store.lease(conversation_id, self._patience.lease)
-            if token is None:
-                return
-            try:
-                work = (
-                    await self._store.next_message(conversation_id)
-                    if await self._deliver(conversation_id, token)
-                    else None
-                )
-                if work is None or not await self._is_to_be_told(work, conversation_id):
+        try:
+            async with self._leased(conversation_id) as token:
+                if token is None or not await self._deliver(conversation_id, token):
                     return
-                parts = self._channels[work.channel].split(self._tutor.say("busy", work.turn))
-                await self._store.defer(work, conversation_id, token, parts, now())
-                await self._deliver(conversation_id, token)
-            except Exception:  # a word less, and nothing else: the question keeps its place in line
-                logger.exception("conversation %d: not told to wait", conversation_id)
-            finally:
-                await self._store.release(conversation_id, token)
+                work = await self._store.next_message(conversation_id)
+                if work is not None and await self._is_to_be_told(work, conversation_id):
+                    parts = self._channels[work.channel].split(self._tutor.say("busy", work.turn))
+                    await self._store.defer(work, conversation_id, token, parts, now())
+                    await self._deliver(conversation_id, token)
+        except Exception:  # a word less, and nothing else: the question keeps its place in line
+            logger.exception("conversation %d: not told to wait", conversation_id)
 
     async def _is_to_be_told(self, work: Work, conversation_id: int) -> bool:
         asks = work.turn.kind is Kind.TEXT and work.turn.consented and not work.attempts

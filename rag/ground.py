@@ -79,8 +79,7 @@ class Grounding:
         `vector` is that of `question.english`, when the caller has it; `language` that of the books to prefer, where it
         is not the question's own.
         """
-        asked = self._embedder.embed([question.english])[0] if vector is None else vector
-        return choose(question, [(passage, self._similar_to(asked, passage)) for passage in passages], language)
+        return choose(question, self._with_similarity(question, passages, vector), language)
 
     def gather(
         self,
@@ -92,9 +91,7 @@ class Grounding:
         words: int = GATHERED,
     ) -> list[str]:
         """What of each passage bears on the question, best first: what a model is given. Arguments as for `quote`."""
-        asked = self._embedder.embed([question.english])[0] if vector is None else vector
-        weighed = [(passage, self._similar_to(asked, passage)) for passage in passages]
-        return gather(question, weighed, language, words=words)
+        return gather(question, self._with_similarity(question, passages, vector), language, words=words)
 
     def answers(self, question: Question, sentence: str, quote: str, vector: Vectors | None = None) -> bool:
         """Whether `sentence` bears on `question` about as well as `quote`, what the book itself has to say.
@@ -109,10 +106,15 @@ class Grounding:
         as_told = defines(question, sentence) or not defines(question, quote)
         return bool(near >= quoted - OFF_THE_POINT and named and as_told)
 
-    def _similar_to(self, vector: Vectors, passage: Passage) -> Vectors | None:
-        """The similarity of each sentence of a passage; None where the model does not read its language."""
-        reads = self._embedder.reads(passage.language, passage.text)
-        return self._sentences(passage).vectors @ vector if reads else None
+    def _with_similarity(
+        self, question: Question, passages: Sequence[Passage], vector: Vectors | None
+    ) -> list[tuple[Passage, Vectors | None]]:
+        """Passages with the similarity of their sentences; None where the model does not read their language."""
+        asked = self._embedder.embed([question.english])[0] if vector is None else vector
+        return [
+            (p, self._sentences(p).vectors @ asked if self._embedder.reads(p.language, p.text) else None)
+            for p in passages
+        ]
 
     def _support(self, claim: str, vector: Vectors, held: Sequence[tuple[Passage, Sentences]]) -> Support:
         best = Support(claim, None, "", 0.0)

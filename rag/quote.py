@@ -87,7 +87,7 @@ def choose(
         if not picked:
             continue
         own = max(sentences[n].worth for n in picked)
-        worth = own + PASSAGE * passage.score - PLACE * place + SPOKEN * (passage.language == spoken)
+        worth = own + _standing(passage, place, spoken)
         if own >= QUOTABLE and (best is None or worth > best[0]):
             best = worth, Quote(" ".join(sentences[n].text for n in picked), passage)
     return best[1] if best else None
@@ -107,19 +107,13 @@ def gather(
     """
     asked, spoken = _asked(question), language or question.language
     weighed = [_weigh(asked, passage.text, similar) for passage, similar in passages]
-    offset = [PASSAGE * p.score - PLACE * n + SPOKEN * (p.language == spoken) for n, (p, _) in enumerate(passages)]
-    ranked = sorted(
-        (
-            (one.worth + offset[n], n, place)
-            for n, sentences in enumerate(weighed)
-            for place, one in enumerate(sentences)
-        ),
-        reverse=True,
-    )
+    standing = [_standing(passage, n, spoken) for n, (passage, _) in enumerate(passages)]
+    places = [(n, place) for n, sentences in enumerate(weighed) for place in range(len(sentences))]
+    ranked = sorted(places, key=lambda at: weighed[at[0]][at[1]].worth + standing[at[0]], reverse=True)
     taken: list[set[int]] = [set() for _ in passages]
     order: dict[int, None] = {}
     room = words
-    for _, n, place in ranked:
+    for n, place in ranked:
         group = set(_with_antecedent(weighed[n], place) or _example(weighed[n], place)) - taken[n]
         size = sum(len(weighed[n][one].text.split()) for one in group)
         if group and (size <= room or not order):
@@ -133,6 +127,11 @@ def defines(question: Question, text: str) -> bool:
     """Whether a text, by its first sentence, says what X is; False where the question does not ask that."""
     term = _asked(question).term
     return bool(term) and any(_defines(sentence, term) for sentence in split(text)[:1])
+
+
+def _standing(passage: Passage, place: int, spoken: str) -> float:
+    """What a sentence is worth for the passage it stands in."""
+    return PASSAGE * passage.score - PLACE * place + SPOKEN * (passage.language == spoken)
 
 
 def _asked(question: Question) -> _Asked:

@@ -103,12 +103,12 @@ def _shown(
 
 def _passages(settings: Settings, question: str) -> list[str]:
     """From the index in use, or one of its own where the service has that open."""
-    from bot.cli.workbench import retrieved
+    from bot.cli.workbench import given, retrieved
     from bot.compose import opened_library
 
     async def ask() -> list[str]:
         async with opened_library(settings) as library:
-            return await library.gather(question, (await library.retrieve(question)).passages)
+            return await given(library, question)
 
     try:
         return asyncio.run(ask())

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bot.tutor import Tutor
     from inference.adapters import Shelf
     from inference.engine import Engine
+    from rag.library import Library
     from training.evals.answers import Check
     from training.pairs.data import Example
     from training.recipe import Recipe
@@ -136,7 +137,9 @@ async def retrieved(settings: Settings, questions: Sequence[str]) -> dict[str, l
     with tempfile.TemporaryDirectory(prefix="sahpathi-") as folder:
         apart = settings.model_copy(update={"home": Path(folder), "chroma_url": None})
         async with opened_library(apart) as library:
-            return {
-                question: await library.gather(question, (await library.retrieve(question)).passages)
-                for question in questions
-            }
+            return {question: await given(library, question) for question in questions}
+
+
+async def given(library: Library, question: str) -> list[str]:
+    """What a model is given to read on a question, as the tutor gives it."""
+    return await library.gather(question, (await library.retrieve(question)).passages)

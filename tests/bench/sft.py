@@ -24,6 +24,7 @@ from typing import Any
 
 from inference.generation import Message
 from inference.prompt import grounded
+from tests.training.unheard import Unheard
 from training.errors import TrainingError
 from training.pairs.data import Example, of_split, read
 from training.recipe import recipe
@@ -63,7 +64,7 @@ class Outcome:
         return next(((examples, seconds) for examples, seconds, found in self.curve if found <= loss), None)
 
 
-class _Clock:
+class _Clock(Unheard):
     """Follows a trainer: the loss of the answers, whatever the recipe learns, and the time without measuring it."""
 
     def __init__(self, trainee: Any, dev: Sequence[Any], batch: int, total: int, epochs: int, busy: bool) -> None:
@@ -89,12 +90,6 @@ class _Clock:
         self.outcome.curve.append((self.outcome.examples, self.outcome.seconds, loss))
         self.start()
         return {}, False
-
-    def checkpoint(self) -> tuple[None, dict[str, Any], float]:
-        return None, {}, 0.0
-
-    def restore(self, saved: object) -> bool:
-        return False
 
     def note(self, message: str) -> None:
         print(message)

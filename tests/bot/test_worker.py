@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from bot.errors import PermanentError, TransientError, Unreachable
 from bot.live import MemoryLive
-from bot.ports import Answer, Choice, Effect, Inbound, Kind, Route, Turn
+from bot.ports import Answer, Choice, Effect, Inbound, Kind, Outgoing, Route, Turn
 from bot.store import Store
 from bot.tables import Conversation, InboxMessage, OutboxPart, StoredAnswer, now
 from bot.worker import Patience, Worker
@@ -385,6 +385,32 @@ async def test_who_waits_long_in_line_is_told_and_then_answered(store: Store) ->
     await asyncio.gather(*line)
     # Asked for consent, nobody is told anything before; who has agreed is.
     assert channel.sent == [("43", "<busy>"), ("41", "Re: q1"), ("42", "Re: q1"), ("43", "Re: q1")]
+
+
+async def test_a_word_that_hangs_holds_up_nobody_else(store: Store) -> None:
+    hung = asyncio.Event()
+
+    class Hanging(MemoryChannel):
+        async def send(self, part: Outgoing) -> str:
+            if part.text == "<busy>":
+                await hung.wait()
+            return await super().send(part)
+
+    tutor, channel = EchoTutor(delay=0.3), Hanging(asks_consent=True)
+    hasty = replace(QUICK, lease=5.0, quiet=0.05)
+    made = Worker(store, tutor, {"memory": channel}, MemoryLive(), patience=hasty, concurrency=2)
+    conversations = [await ask(store, 1, address) for address in ("41", "42", "43", "44")]
+    async with store.writing() as session:
+        await session.execute(update(Conversation).values(consented_at=now()))
+    line = list[asyncio.Task[None]]()
+    for number, conversation in enumerate(conversations):
+        line.append(asyncio.create_task(made.drain(conversation)))
+        await until(lambda number=number: len(tutor.asked) >= min(number + 1, 2))  # type: ignore[misc]
+    await until(lambda: ("44", "Re: q1") in channel.sent)  # while the word to 43 hangs
+    assert ("43", "Re: q1") not in channel.sent
+    hung.set()
+    await asyncio.gather(*line)
+    assert channel.sent[-2:] == [("43", "<busy>"), ("43", "Re: q1")]
 
 
 async def test_a_short_line_needs_no_word(store: Store) -> None:

@@ -15,6 +15,7 @@ from inference.engine import Engine
 from inference.generation import Decoding
 from inference.prompt import END, grounded
 from tests.training.sft_child import PASSAGES, retrieve
+from tests.training.unheard import Unheard
 from training.base.grounded import NOT_IN_PASSAGES
 from training.errors import RecipeError, TrainingError
 from training.pairs.conversations import build, fit
@@ -256,7 +257,7 @@ def test_what_this_machine_cannot_do_is_one_clear_line(
         Trainee(arguments(base, tmp_path, report_to="tensorboard"))
 
 
-class Quiet:
+class Quiet(Unheard):
     """Follows a trainer and keeps what it is told."""
 
     def __init__(self, best: int = 0) -> None:
@@ -267,15 +268,6 @@ class Quiet:
     def step(self, step: int, loss: float, learning_rate: float, tokens: int, seconds: float) -> None:
         self.losses.append(loss)
         self.rates.append(learning_rate)
-
-    def evaluate(self, step: int) -> tuple[dict[str, float], bool]:
-        return {}, False
-
-    def checkpoint(self) -> tuple[None, dict[str, Any], float]:
-        return None, {}, 0.0
-
-    def restore(self, saved: object) -> bool:
-        return False
 
     def note(self, message: str) -> None:
         self.notes.append(message)

@@ -1,4 +1,7 @@
-"""Who follows a trainer that makes no step: a test that only asks for its loss or its batches."""
+"""Who follows a trainer and neither evaluates nor keeps checkpoints: for tests that ask for its loss or its batches.
+
+What a test or a bench wants to hear, it says in a class of its own that stands on this one.
+"""
 
 from __future__ import annotations
 

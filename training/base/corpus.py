@@ -73,11 +73,20 @@ def documents(path: Path) -> Iterator[tuple[str, int]]:
 
     Raises CorpusError when the file is broken, DatasetError when a line is.
     """
+    for number, line, read in lines(path):
+        yield _text_of(path, number, line), read
+
+
+def lines(path: Path) -> Iterator[tuple[int, bytes, int]]:
+    """The lines of a file, packed with xz or not: the number, the line, and how many of the file's bytes were read.
+
+    Raises CorpusError when the file is broken.
+    """
     number = 0
-    with path.open("rb") as raw, lzma.open(raw) if path.suffix == ".xz" else raw as lines:
+    with path.open("rb") as raw, lzma.open(raw) if path.suffix == ".xz" else raw as unpacked:
         try:
-            for number, line in enumerate(lines, start=1):
-                yield _text_of(path, number, line), raw.tell()
+            for number, line in enumerate(unpacked, start=1):
+                yield number, line, raw.tell()
         except (lzma.LZMAError, EOFError) as error:
             raise CorpusError(f"{path}: cannot be unpacked after line {number} ({error}); fetch it again") from error
 

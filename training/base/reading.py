@@ -7,7 +7,6 @@ sample is kept, the same one each time: some thousand stretches of a file, whate
 from __future__ import annotations
 
 import json
-import lzma
 import random
 import re
 import unicodedata
@@ -20,10 +19,10 @@ from typing import Any
 from inference.files import sha256_of
 from rag.sentences import split
 from rag.words import content as stems
-from training.base.corpus import documents
+from training.base.corpus import documents, lines
 from training.base.drafts import Asked, Material, Run
 from training.base.words import is_hindi, roots
-from training.errors import BadLine, CorpusError, DatasetError
+from training.errors import BadLine, DatasetError
 
 SETS = ("fairytaleqa", "qed_nq_dev", "openstax_glossary")  # of qa/
 PROSE = (
@@ -98,18 +97,14 @@ def _stem(path: Path) -> str:
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a set that may be learned from."""
-    number = 0
-    with path.open("rb") as raw, lzma.open(raw) if path.suffix == ".xz" else raw as lines:
+    for number, line, _ in lines(path):
         try:
-            for line in lines:
-                number += 1
-                row = json.loads(line)
-                if row["split"] != "test" and not row["unanswerable"]:
-                    yield row
-        except (lzma.LZMAError, EOFError) as error:
-            raise CorpusError(f"{path}: cannot be unpacked after line {number} ({error}); fetch it again") from error
+            row = json.loads(line)
+            usable = row["split"] != "test" and not row["unanswerable"]
         except (ValueError, KeyError, TypeError) as error:
             raise DatasetError([BadLine(path, number, f"is no row of a reading set ({error!r})")]) from error
+        if usable:
+            yield row
 
 
 def _fairytales(path: Path, runs: list[Run], asked: list[Asked]) -> None:
