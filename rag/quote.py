@@ -187,6 +187,7 @@ def _extended(sentences: Sequence[_Sentence], ranked: Sequence[int], best: int, 
         following < len(sentences)
         and len(picked) < LONGEST
         and sentences[following].paragraph == sentences[best].paragraph
+        and not EXAMPLE.match(sentences[following].text)
         and sentences[following].worth >= NEXT * enough
     ):
         picked.add(following)
@@ -199,16 +200,23 @@ def _extended(sentences: Sequence[_Sentence], ranked: Sequence[int], best: int, 
 
 
 def _example(sentences: Sequence[_Sentence], place: int) -> list[int]:
-    """The worked example that the sentence belongs to, whole; empty when it belongs to none or to a very long one."""
+    """The worked example that the sentence belongs to, whole; empty when it belongs to none or to a very long one.
+
+    It goes to the end of its paragraph, and may begin in the midst of it.
+    """
     paragraph = [n for n, other in enumerate(sentences) if other.paragraph == sentences[place].paragraph]
-    is_example = EXAMPLE.match(sentences[paragraph[0]].text) is not None
-    return paragraph if is_example and len(paragraph) <= LONGEST_EXAMPLE else []
+    begins = [n for n in paragraph if EXAMPLE.match(sentences[n].text)]
+    first = max((n for n in begins if n <= place), default=None)
+    if first is None:
+        return []
+    after = min((n for n in begins if n > first), default=paragraph[-1] + 1)
+    return list(range(first, after)) if after - first <= LONGEST_EXAMPLE else []
 
 
 def _with_antecedent(sentences: Sequence[_Sentence], place: int) -> list[int]:
     """`place` and the sentences before it that it leans on; empty when it cannot be quoted."""
     needed = [place]
-    if not _quotable(sentences[place].text) or _example(sentences, place):
+    if not _quotable(sentences[place].text) or EXAMPLE.match(sentences[place].text) or _example(sentences, place):
         return []
     while DANGLING.match(sentences[needed[0]].text):
         before = needed[0] - 1

@@ -140,6 +140,20 @@ def test_a_worked_example_is_quoted_whole(grounding: Grounding, make_passage: Ma
     assert quote.text == example
 
 
+def test_a_worked_example_in_the_midst_of_a_paragraph_is_not_cut(
+    grounding: Grounding, make_passage: MakePassage
+) -> None:
+    speed = "Speed is the distance covered in a unit of time. Cars and trains show speed in kilometres per hour."
+    example = "Example 2. A train runs at 90 km/h. Its speed is 90 × 5/18 = 25 m/s."
+    held = [make_passage(f"{speed}\nTo change km/h into m/s, multiply by 5/18. {example}", page=16)]
+    quote = grounding.quote(plain("A train covers 150 km in 2.5 hours. What is its speed?"), held)
+    assert quote is not None
+    assert ("Example 2" in quote.text) == ("25 m/s" in quote.text)
+    own = grounding.quote(plain("What is the speed in m/s of a train that runs at 90 km/h?"), held)
+    assert own is not None
+    assert own.text == example
+
+
 STEAM = (
     "Water boils at 100 degrees Celsius. Steam is water as a gas. It is not seen. Watt watched a kettle as a boy. "
     "His first engine was sold in 1776."
