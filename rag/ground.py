@@ -76,7 +76,7 @@ class Grounding:
     ) -> Quote | None:
         """One to three sentences of one passage, word for word, that answer; None when none is close enough.
 
-        `vector` is that of `question.english`, when the caller has it; `language` that of the books to prefer, where it
+        `vector` is the question's, when the caller has it; `language` that of the books to prefer, where it
         is not the question's own.
         """
         return choose(question, self._with_similarity(question, passages, vector), language)
@@ -98,9 +98,9 @@ class Grounding:
 
         A sentence can be true to the book and still answer something else: it must name as much of what is asked about
         as the quote does, be nearly as close to the question, and say what a thing is where the question asks that and
-        the quote says it. `vector` is that of `question.english`, when the caller has it.
+        the quote says it. `vector` is the question's, when the caller has it.
         """
-        asked = self._embedder.embed([question.english])[0] if vector is None else vector
+        asked = self._embedder.embed_question(question) if vector is None else vector
         near, quoted = self._vectors([bare(sentence), quote]) @ asked
         named = _named(question.english, sentence) >= _named(question.english, quote)
         as_told = defines(question, sentence) or not defines(question, quote)
@@ -110,7 +110,7 @@ class Grounding:
         self, question: Question, passages: Sequence[Passage], vector: Vectors | None
     ) -> list[tuple[Passage, Vectors | None]]:
         """Passages with the similarity of their sentences; None where the model does not read their language."""
-        asked = self._embedder.embed([question.english])[0] if vector is None else vector
+        asked = self._embedder.embed_question(question) if vector is None else vector
         return [
             (p, self._sentences(p).vectors @ asked if self._embedder.reads(p.language, p.text) else None)
             for p in passages

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
-LAYOUT = 3  # raise it when the records' shape changes: an index of another layout is built anew
+LAYOUT = 4  # raise it when the records' shape, or what is embedded, changes: an index of another layout is built anew
 POINTER = "sahpathi-current"
 PREFIX = "sahpathi-passages-"
 ABANDONED_AFTER = 6 * 3600.0  # seconds: on a server, another process may be building

@@ -97,7 +97,7 @@ class Library:
         *,
         embedding_model: str = PACKAGED,
         threads: int = 1,
-        glossary: Glossary | None = None,
+        glossary: Path | None = None,
         board: str | None = None,
         reranker: str = "",
         answerable: Answerable = UNFITTED,
@@ -106,9 +106,9 @@ class Library:
     ) -> Library:
         """Open the index in a folder (a Path) or on a Chroma server (a URL), and load the embedding model.
 
-        `glossary` lets books in English answer questions in Hindi. Books of `board` are preferred. `reranker` names a
-        cross-encoder; "" goes without. `answerable` decides what is not in the books, unless another was stored with
-        the index. `admits` says of a passage's text whether it may be indexed.
+        `glossary`, a folder of tables, lets books in English answer questions in Hindi. Books of `board` are preferred.
+        `reranker` names a cross-encoder; "" goes without. `answerable` decides what is not in the books, unless another
+        was stored with the index. `admits` says of a passage's text whether it may be indexed.
 
         Raises IndexInUse, IndexUnavailable, EmbeddingUnavailable; EmbeddingMismatch when the index was made by another
         model, unless `any_model`: that is for `index`, which then builds it anew.
@@ -116,7 +116,8 @@ class Library:
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="library")
 
         def load() -> Library:
-            embedder = Embedder(embedding_model, threads=threads)
+            known = Glossary.load(glossary) if glossary is not None else None
+            embedder = Embedder(embedding_model, threads=threads, glossary=glossary)
             index = Index.on_server(place) if isinstance(place, str) else Index.embedded(place)
             try:
                 if not any_model:
@@ -125,7 +126,7 @@ class Library:
             except BaseException:
                 index.close()
                 raise
-            retriever = Retriever(index, embedder, glossary, Reranker(reranker) if reranker else None)
+            retriever = Retriever(index, embedder, known, Reranker(reranker) if reranker else None)
             return cls(index, embedder, retriever, thread, board=board, answerable=answerable, admits=admits)
 
         try:
@@ -282,7 +283,7 @@ class Library:
         """A question as read, and the vector of what could be put into the language of the embedding model."""
         if question not in self._asked:
             read = self._retriever.read(question)
-            self._asked[question] = read, self._embedder.embed([read.english])[0]
+            self._asked[question] = read, self._embedder.embed_question(read)
             if len(self._asked) > REMEMBERED_QUESTIONS:
                 self._asked.popitem(last=False)
         self._asked.move_to_end(question)

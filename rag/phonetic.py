@@ -12,6 +12,7 @@ import unicodedata
 from functools import lru_cache
 
 DEVANAGARI = re.compile(r"[\u0900-\u097f]")
+LATIN = re.compile(r"[A-Za-z]")
 
 _CONSONANTS = dict(
     zip(
@@ -39,6 +40,11 @@ _ENDING = re.compile(r"(?:[iy]+[oe]n|iyn|[oe]n)$")
 def is_devanagari(word: str) -> bool:
     """Whether a word holds a letter of the script of Hindi."""
     return DEVANAGARI.search(word) is not None
+
+
+def in_devanagari(text: str) -> bool:
+    """Whether a text is written in the script of Hindi, rather than holding a word of it."""
+    return len(DEVANAGARI.findall(text)) > len(LATIN.findall(text))
 
 
 @lru_cache(maxsize=50_000)

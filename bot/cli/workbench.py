@@ -99,6 +99,7 @@ def bench(
     settings: Settings, base: Path, shelf: Shelf, examples: Sequence[Example]
 ) -> Iterator[tuple[Engine, Retrieve, Check]]:
     """The engine, retrieval and grounding check that examples are learned and scored with, as at serving time."""
+    from bot.settings import PROJECT
     from inference.engine import Engine
     from rag.embed import Embedder
     from rag.ground import Grounding
@@ -107,7 +108,8 @@ def bench(
     questions = [example.question for example in examples if not example.passages]
     passages = asyncio.run(retrieved(settings, questions)) if questions else {}
     engine = Engine(base, shelf, threads=settings.model.threads)
-    check = by_grounding(Grounding(Embedder(settings.retrieval.embedding_model)))
+    embedder = Embedder(settings.retrieval.embedding_model, glossary=PROJECT / "data" / "glossary")
+    check = by_grounding(Grounding(embedder))
     yield engine, lambda question: passages.get(question, []), check
 
 

@@ -27,7 +27,6 @@ async def opened_library(
     """The textbooks, indexed when they changed. Raises SetupError: index in use, or made by another model."""
     from rag.answerable import Answerable
     from rag.errors import EmbeddingMismatch, IndexInUse, RagError
-    from rag.glossary import Glossary
     from rag.library import Library
 
     place = str(settings.chroma_url) if settings.chroma_url else settings.home / "index"
@@ -36,7 +35,7 @@ async def opened_library(
             place,
             embedding_model=settings.retrieval.embedding_model,
             threads=settings.model.threads,
-            glossary=await asyncio.to_thread(Glossary.load, PROJECT / "data" / "glossary"),
+            glossary=PROJECT / "data" / "glossary",
             answerable=await asyncio.to_thread(Answerable.load, PROJECT / "data" / "retrieval" / "answerable.json"),
             board=settings.retrieval.board,
             reranker=settings.retrieval.reranker,

@@ -9,6 +9,9 @@ import pytest
 
 from rag.embed import Embedder
 from rag.errors import EmbeddingUnavailable
+from rag.question import Question, plain
+
+GLOSSARY = Path(__file__).resolve().parents[2] / "data" / "glossary"
 
 
 def test_vectors_have_length_one(embedder: Embedder) -> None:
@@ -66,3 +69,31 @@ def test_a_model_in_a_folder_is_used(tmp_path: Path, embedder: Embedder) -> None
 def test_threads_must_be_positive() -> None:
     with pytest.raises(ValueError, match="1 or more"):
         Embedder(threads=0)
+
+
+def test_a_model_that_reads_no_hindi_is_given_it_in_english(embedder: Embedder) -> None:
+    reading = Embedder(threads=1, glossary=GLOSSARY)
+    asked = "पौधे भोजन कैसे बनाते हैं?"
+    told = ["पौधे सूर्य के प्रकाश में भोजन बनाते हैं।", "सम्राट अशोक ने कलिंग का युद्ध जीता।", "Plants make their food in sunlight."]
+    [question], (right, wrong, english) = reading.embed([asked]), reading.embed(told)
+    assert question @ right > question @ wrong + 0.3
+    assert right @ english > 0.6
+    assert reading.reads("hi", told[0])
+    assert not embedder.reads("hi", told[0])
+
+
+def test_an_english_text_with_a_hindi_word_stays_as_it_is(embedder: Embedder) -> None:
+    told = ["Evaporation (वाष्पीकरण, vashpikaran): The change of a liquid into vapour."]
+    assert np.allclose(Embedder(threads=1, glossary=GLOSSARY).embed(told), embedder.embed(told), atol=1e-5)
+
+
+def test_a_hindi_question_is_read_by_the_books_and_word_by_word() -> None:
+    reading = Embedder(threads=1, glossary=GLOSSARY)
+    told = reading.embed(["Plants make their food in sunlight.", "King Ashoka won the war of Kalinga."])
+    for asked in ("पौधे भोजन कैसे बनाते हैं?", "paudhe bhojan kaise banate hain"):
+        vector = reading.embed_question(Question(asked, "plants food", is_hindi=True, terms=()))
+        assert np.isclose(np.linalg.norm(vector), 1.0, atol=1e-5)
+        assert not np.allclose(vector, reading.embed(["plants food"])[0], atol=1e-2)
+        assert told[0] @ vector > told[1] @ vector
+    english = plain("How do plants make food?")
+    assert np.allclose(reading.embed_question(english), reading.embed([english.text])[0], atol=1e-5)

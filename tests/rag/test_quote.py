@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from rag.index import Index
 from rag.lexical import tokens
 from rag.passage import Passage, Quote
 from rag.question import Question, Term, plain
-from rag.quote import DANGLING
+from rag.quote import DANGLING, LONGEST
 from rag.retrieve import Retriever
 from rag.sentences import split
 
@@ -93,7 +94,7 @@ def test_quotes_stand_alone(quotes: dict[str, Quote]) -> None:
     for question, quote in quotes.items():
         sentences = split(quote.text)
         is_example = sentences[0].startswith("Example")
-        assert is_example or len(sentences) <= 3, question
+        assert is_example or len(sentences) <= LONGEST, question
         assert not DANGLING.match(sentences[0]), question
         assert quote.text[-1] in '.!”"', question
         assert not re.search(r"\*\*|^#|\|", quote.text), question
@@ -208,3 +209,54 @@ def test_a_child_who_asks_in_hindi_reads_hindi(
     quote = grounding.quote(Question(asked, "what is evaporation", is_hindi, (term,)), twins, language=preferred)
     assert quote is not None
     assert quote.passage.language == language
+
+
+def test_a_sentence_that_announces_a_list_brings_it_along(grounding: Grounding, make_passage: MakePassage) -> None:
+    reasons = ["Food ran out at one place.", "Animals moved in search of grass.", "Rivers dried up in summer."]
+    passage = make_passage("\n".join(["Hunters moved from place to place for three reasons.", *reasons]))
+    quote = grounding.quote(plain("Why did hunters move from place to place?"), [passage])
+    assert quote is not None
+    assert quote.text == passage.text.replace("\n", " ")
+
+
+def test_a_list_that_is_not_there_is_not_made_up(grounding: Grounding, make_passage: MakePassage) -> None:
+    told = "Hunters moved from place to place for three reasons."
+    other = "Pots were made of clay. Clay was dug near the river. Potters used a wheel."
+    quote = grounding.quote(plain("Why did hunters move from place to place?"), [make_passage(f"{told}\n{other}")])
+    assert quote is not None
+    assert "wheel" not in quote.text
+
+
+@pytest.fixture(scope="module")
+def of_hindi() -> Grounding:
+    return Grounding(Embedder(threads=1, glossary=Path(__file__).resolve().parents[2] / "data" / "glossary"))
+
+
+def asked_in_hindi(text: str, english: str, *spoken: str) -> Question:
+    return Question(text, english, True, tuple(Term(word, tuple(tokens(word))) for word in spoken))
+
+
+def test_the_sentence_of_a_hindi_book_is_chosen_by_what_it_means(
+    of_hindi: Grounding, make_passage: MakePassage
+) -> None:
+    told = "पौधे हमारे चारों ओर उगते हैं और पौधे कई रंग के होते हैं। पत्तियाँ सूर्य के प्रकाश में भोजन बनाती हैं। पौधे की जड़ मिट्टी में रहती है।"
+    question = asked_in_hindi("पौधे अपना खाना कैसे बनाते हैं?", "plants food make", "पौधे", "खाना")
+    quote = of_hindi.quote(question, [replace(make_passage(told), language="hi")])
+    assert quote is not None
+    assert "भोजन बनाती हैं" in quote.text
+
+
+def test_a_hindi_sentence_that_leans_on_another_brings_it_along(of_hindi: Grounding, make_passage: MakePassage) -> None:
+    told = "हिमनद बर्फ़ की धीरे बहने वाली नदी है। यह पहाड़ों की चट्टानों को घिसकर घाटी बनाता है।"
+    question = asked_in_hindi("घाटी कैसे बनती है?", "valley make", "घाटी")
+    quote = of_hindi.quote(question, [replace(make_passage(told), language="hi")])
+    assert quote is not None
+    assert quote.text == told
+
+
+def test_a_worked_example_in_hindi_is_quoted_whole(of_hindi: Grounding, make_passage: MakePassage) -> None:
+    told = "उदाहरण 2. 12 V पर 2 C आवेश ले जाने में कितना कार्य होगा? W = V × Q = 12 × 2। किया गया कार्य 24 J है।"
+    question = asked_in_hindi("12 V पर 2 C आवेश ले जाने में कितना कार्य होगा?", "12 V 2 C charge work", "आवेश", "कार्य")
+    quote = of_hindi.quote(question, [replace(make_passage(told), language="hi")])
+    assert quote is not None
+    assert quote.text == told

@@ -80,7 +80,7 @@ async def measure(
     progress: Progress = lambda done, total: None,
 ) -> list[Scores]:
     """The three rows by each search. The indexes are built in `folder`; the second takes over vectors of the first."""
-    embedder = Embedder(embedding_model, threads=threads)
+    embedder = Embedder(embedding_model, threads=threads, glossary=glossary)
     index = Index.embedded(folder)
     retriever = Retriever(index, embedder, Glossary.load(glossary))
 
@@ -89,7 +89,7 @@ async def measure(
     async def rank(question: str, side: Side) -> Retrieval:
         if question not in asked:
             read = retriever.read(question)
-            asked[question] = read, embedder.embed([read.english])[0]
+            asked[question] = read, embedder.embed_question(read)
         return Retrieval(retriever.ranked(*asked[question], side=side).passages)
 
     scores: list[Scores] = []
