@@ -21,7 +21,6 @@ from training.evals.answers import (
     by_engine,
     by_grounding,
     evaluate,
-    key_facts,
     reliability,
     summary,
 )
@@ -41,11 +40,6 @@ def checked(answer: str, passages: Sequence[str], question: str) -> list[bool]:
 
 def saying(answer: Callable[[str, Sequence[str]], str], confidence: float | None = None) -> Answerer:
     return lambda question, passages: Written(answer(question, passages), confidence)
-
-
-def test_key_facts_are_counted_without_case() -> None:
-    assert key_facts("SOUND is not much", ["sound", "energy"]) == 0.5
-    assert key_facts("anything", []) == 1.0
 
 
 def test_a_perfect_answerer_scores_one() -> None:

@@ -15,6 +15,7 @@ from rag.passage import Passage
 from rag.sentences import split
 from training.base.grounded import REFUSALS
 from training.evals.calibration import Calibration, calibration
+from training.evals.facts import key_facts
 from training.evals.reading import abstains, grade
 from training.pairs.conversations import Retrieve
 from training.pairs.data import SELF, UNANSWERABLE, Example
@@ -237,11 +238,6 @@ def reliability(rows: Iterable[Answered]) -> Calibration | None:
     if not sure:
         return None
     return calibration([one.confidence or 0.0 for one in sure], [one.right for one in sure])
-
-
-def key_facts(answer: str, facts: Sequence[str]) -> float:
-    """The share of `facts` that occur in `answer`, without regard to case; 1 where none are listed."""
-    return _mean([fact.lower() in answer.lower() for fact in facts]) if facts else 1.0
 
 
 def by_engine(engine: Engine, adapter: str, decoding: Decoding = GREEDY) -> Answerer:

@@ -14,9 +14,9 @@ import numpy as np
 
 from bot.language import detect
 from bot.ports import Answer, Route
-from training.evals.answers import key_facts
 from training.evals.bootstrap import Interval, mean
 from training.evals.calibration import Calibration, calibration
+from training.evals.facts import key_facts
 from training.evals.reading import grade
 from training.pairs.data import SELF, UNANSWERABLE, Example
 
