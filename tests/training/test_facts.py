@@ -47,3 +47,10 @@ def test_the_same_fact_in_other_letters_counts(answer: str, fact: str) -> None:
 )
 def test_another_number_does_not(answer: str, fact: str) -> None:
     assert key_facts(answer, [fact]) == 0.0
+
+
+def test_a_fact_may_be_said_in_the_words_of_the_page() -> None:
+    fact = "shaant area | calm area"
+    assert key_facts("The eye of a cyclone is the calm area at its centre.", [fact]) == 1.0
+    assert key_facts("Ankh beech ka shaant area hai.", [fact]) == 1.0
+    assert key_facts("The eye is at its centre.", [fact]) == 0.0

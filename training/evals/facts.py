@@ -35,13 +35,14 @@ _SQUARED = re.compile(r"\b(km|cm|mm|m)2\b")
 def key_facts(answer: str, facts: Sequence[str]) -> float:
     """The share of `facts` that occur in `answer`; 1 where none are listed.
 
-    Case, spelling of units, grouping of digits and marks that Hindi is written with and without make no difference. A
-    number counts only as a whole: 15 does not hold the fact 5.
+    A fact may have alternatives, apart by "|": the words of the page beside those of the reference answer. Case,
+    spelling of units, grouping of digits and marks that Hindi is written with and without make no difference. A number
+    counts only as a whole: 15 does not hold the fact 5.
     """
     if not facts:
         return 1.0
     told = _even(answer)
-    return sum(_holds(told, _even(fact)) for fact in facts) / len(facts)
+    return sum(any(_holds(told, _even(way)) for way in fact.split("|")) for fact in facts) / len(facts)
 
 
 def _holds(told: str, fact: str) -> bool:

@@ -52,7 +52,7 @@ _TEXTS = ("facts", "passages")
 class Example:
     """One question with the answer we want. `passages` are to be retrieved where an example carries none of its own.
 
-    `facts` are what any right answer must contain, compared without case. `language` is the book's; `asked` is how the
+    `facts` are what any right answer must contain (training.evals.facts). `language` is the book's; `asked` is how the
     question is put: en, hi, sms (as students type) or hinglish. `distance`, of unanswerable questions, is far, near
     (of the topic) or close (in the very words of the book). `earlier` are the turns before in a dialogue, oldest first:
     a question and its answer each.
