@@ -354,7 +354,7 @@ class Grounder(Protocol):
         ...
 
     async def quote(self, question: str, passages: Sequence[Passage], *, language: str | None = None) -> Quote | None:
-        """The one to three sentences that answer best, from one passage; None when none is close enough.
+        """The few sentences that answer best, from one passage; None when none is close enough.
 
         `language` is that of the books to prefer, as for `Retriever.retrieve`; None is that of the question.
         """

@@ -84,9 +84,9 @@ class Embedder:
         """The vector of a question, shape (dimension,), of length 1.
 
         One in Hindi is read twice, in the words of the books and word by word as it stands: the mean finds as many
-        pages as the first reading and tells the sentences better (docs/benchmarks.md). Raises EmbeddingUnavailable.
+        pages as the first reading and tells the sentences better (decision 0028). Raises EmbeddingUnavailable.
         """
-        self._loaded()
+        self._loaded()  # and with it the gloss
         readings = [question.english]
         if question.is_hindi and self._gloss is not None:
             readings.append(self._gloss.english(question.text))
@@ -103,11 +103,11 @@ class Embedder:
         Of a language that it was not made for it spells the words letter by letter. The first sample decides.
         """
         if language not in self._reads:
-            glossed = self._gloss is not None and in_devanagari(sample)
-            self._reads[language] = glossed or self._spells(sample)
+            made_for = self._is_made_for(sample)  # loads the model, and with it the gloss
+            self._reads[language] = made_for or (self._gloss is not None and in_devanagari(sample))
         return self._reads[language]
 
-    def _spells(self, sample: str) -> bool:
+    def _is_made_for(self, sample: str) -> bool:
         """Whether the model has pieces of more than a letter for the words of a sample."""
         probe = " ".join(words(sample)[:PROBE])
         letters = sum(letter.isalpha() for letter in probe)
@@ -119,7 +119,7 @@ class Embedder:
     def _loaded(self) -> SentenceTransformer:
         if self._model is None:
             self._model = self._load()
-            if self._glossary is not None and not self._spells(HINDI_SAMPLE):
+            if self._glossary is not None and not self._is_made_for(HINDI_SAMPLE):
                 self._gloss = Gloss.load(self._glossary, self.knows)
         return self._model
 

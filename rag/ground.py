@@ -74,10 +74,10 @@ class Grounding:
         *,
         language: str | None = None,
     ) -> Quote | None:
-        """One to three sentences of one passage, word for word, that answer; None when none is close enough.
+        """A few sentences of one passage, word for word, that answer; None when none is close enough.
 
-        `vector` is the question's, when the caller has it; `language` that of the books to prefer, where it
-        is not the question's own.
+        `vector` is the question's, when the caller has it; `language` that of the books to prefer, where it is not the
+        question's own.
         """
         return choose(question, self._with_similarity(question, passages, vector), language)
 
@@ -109,7 +109,7 @@ class Grounding:
     def _with_similarity(
         self, question: Question, passages: Sequence[Passage], vector: Vectors | None
     ) -> list[tuple[Passage, Vectors | None]]:
-        """Passages with the similarity of their sentences; None where the model does not read their language."""
+        """Passages with the similarity of their sentences; None where the model can make nothing of it."""
         asked = self._embedder.embed_question(question) if vector is None else vector
         return [
             (p, self._sentences(p).vectors @ asked if self._embedder.reads(p.language, p.text) else None)

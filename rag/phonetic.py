@@ -12,7 +12,10 @@ import unicodedata
 from functools import lru_cache
 
 DEVANAGARI = re.compile(r"[\u0900-\u097f]")
-LATIN = re.compile(r"[A-Za-z]")
+HINDI_LETTERS = "\u0900-\u0963\u0971-\u097f"  # with the vowel signs; without danda and digits
+
+_LETTER = re.compile(rf"[{HINDI_LETTERS}]")
+_LATIN_LETTER = re.compile(r"[A-Za-z]")
 
 _CONSONANTS = dict(
     zip(
@@ -44,7 +47,7 @@ def is_devanagari(word: str) -> bool:
 
 def in_devanagari(text: str) -> bool:
     """Whether a text is written in the script of Hindi, rather than holding a word of it."""
-    return len(DEVANAGARI.findall(text)) > len(LATIN.findall(text))
+    return len(_LETTER.findall(text)) > len(_LATIN_LETTER.findall(text))
 
 
 @lru_cache(maxsize=50_000)

@@ -85,7 +85,7 @@ class _Asked:
 def choose(
     question: Question, passages: Sequence[tuple[Passage, Vectors | None]], language: str | None = None
 ) -> Quote | None:
-    """The best one to three sentences, or the worked example, of one passage; None when nothing answers.
+    """The best few sentences, or the worked example, of one passage; None when nothing answers.
 
     Each passage comes with the similarity of its sentences, in the order of `split`, to the question; None where the
     embedding model can make nothing of its language: then the words decide. `language` is that of the books to prefer,

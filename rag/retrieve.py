@@ -115,8 +115,8 @@ class Retriever:
     ) -> Retrieval:
         """Up to `k` passages that bear on the question, best first, their `score` being the relevance, 0 to 1.
 
-        `vector` is the question's, shape (dimension,). There are none where `answerable` makes less of the
-        search than its threshold. What the student set orders the passages and decides nothing else.
+        `vector` is the question's, shape (dimension,). There are none where `answerable` makes less of the search than
+        its threshold. What the student set orders the passages and decides nothing else.
         """
         ranking = self.ranked(question, vector, scope=scope)
         ranked = list(ranking.passages)

@@ -82,6 +82,11 @@ def test_a_model_that_reads_no_hindi_is_given_it_in_english(embedder: Embedder) 
     assert not embedder.reads("hi", told[0])
 
 
+def test_what_it_reads_is_known_before_anything_was_embedded() -> None:
+    assert Embedder(threads=1, glossary=GLOSSARY).reads("hi", "पौधे सूर्य के प्रकाश में भोजन बनाते हैं।")
+    assert Embedder(threads=1).reads("en", "Plants make their food in sunlight.")
+
+
 def test_an_english_text_with_a_hindi_word_stays_as_it_is(embedder: Embedder) -> None:
     told = ["Evaporation (वाष्पीकरण, vashpikaran): The change of a liquid into vapour."]
     assert np.allclose(Embedder(threads=1, glossary=GLOSSARY).embed(told), embedder.embed(told), atol=1e-5)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from rag.phonetic import in_devanagari
 from training.base.asking import definition, phrase
 from training.base.corpus import Chapter, chapters
 from training.base.disguise import Vocabulary
 from training.base.grounded import NOT_IN_PASSAGES, NOT_IN_PASSAGES_HINDI, Grounded, Maker, disguise
-from training.base.words import HINDI_GRAMMAR, content, is_hindi, root, subject
+from training.base.words import HINDI_GRAMMAR, content, root, subject
 from training.evals.reading import abstains
 from training.pairs.data import Example
 
@@ -50,26 +51,26 @@ def made(both: list[Chapter]) -> list[Grounded]:
 
 def test_a_document_is_in_one_language_and_its_answer_in_a_passage(made: list[Grounded]) -> None:
     for document in made:
-        assert len({is_hindi(text) for text in (*document.passages, document.answer)}) == 1, document
-        assert is_hindi(document.question) == is_hindi(document.answer), document
+        assert len({in_devanagari(text) for text in (*document.passages, document.answer)}) == 1, document
+        assert in_devanagari(document.question) == in_devanagari(document.answer), document
         refusal = document.answer in {NOT_IN_PASSAGES, NOT_IN_PASSAGES_HINDI}
         assert refusal != any(document.answer in passage for passage in document.passages), document
 
 
 def test_hindi_has_its_share_and_its_own_refusal(made: list[Grounded], both: list[Chapter]) -> None:
-    hindi = [document for document in made if is_hindi(document.answer)]
+    hindi = [document for document in made if in_devanagari(document.answer)]
     assert 0.4 * len(made) < len(hindi) < 0.6 * len(made)
     assert any(document.answer == NOT_IN_PASSAGES_HINDI for document in hindi)
     few = Maker(both[:2] * 20 + both[2:], disguised=0.0)  # a fortieth of the sections
     rng = random.Random(1)
-    share = sum(is_hindi(few.make(rng, 60).answer) for _ in range(400)) / 400
+    share = sum(in_devanagari(few.make(rng, 60).answer) for _ in range(400)) / 400
     assert 0.1 < share < 0.2
     rng = random.Random(1)
-    assert all(is_hindi(Maker(both[2:], disguised=0.0).make(rng, 60).answer) for _ in range(20))
+    assert all(in_devanagari(Maker(both[2:], disguised=0.0).make(rng, 60).answer) for _ in range(20))
 
 
 def test_every_kind_of_question_is_asked(made: list[Grounded]) -> None:
-    asked = [document.question for document in made if is_hindi(document.question)]
+    asked = [document.question for document in made if in_devanagari(document.question)]
     for start in ("वाष्पन क्या है", "संघनन किसे कहते हैं", "रिक्त स्थान भरो", "समझाओ"):
         assert any(question.startswith(start) for question in asked), start
     assert any("के बारे में क्या लिखा है" in question for question in asked)
@@ -108,7 +109,7 @@ def test_a_disguise_swaps_hindi_words_with_their_endings_and_leaves_the_grammar(
         assert hidden.answer.startswith(term)
         assert hidden.passages[0].startswith(term.removesuffix("ी") + "ियों का ")
         assert " तक जाता है। " in hidden.passages[0]
-        assert is_hindi(hidden.passages[0])
+        assert in_devanagari(hidden.passages[0])
     assert disguise(Grounded("जल?", ("घर।",), NOT_IN_PASSAGES_HINDI), random.Random(1), Vocabulary()).answer == (
         NOT_IN_PASSAGES_HINDI
     )

@@ -6,8 +6,9 @@ import random
 import re
 from collections.abc import Collection
 
+from rag.phonetic import HINDI_LETTERS, in_devanagari
 from rag.words import lexicon
-from training.base.words import HINDI_LETTERS, UNCHANGED, content, is_hindi, root, roots
+from training.base.words import UNCHANGED, content, root, roots
 
 DEFINE = (
     "What {be} {term}?", "What {be} {term}?", "Define {term}.", "What do you mean by {term}?",
@@ -88,7 +89,7 @@ _LEANING = lexicon(
 
 def questions(sentence: str) -> tuple[str, ...]:
     """Templates with {words} of a question word that the sentence can answer."""
-    for shows, templates in _HINDI_QUESTIONS if is_hindi(sentence) else _QUESTIONS:
+    for shows, templates in _HINDI_QUESTIONS if in_devanagari(sentence) else _QUESTIONS:
         if shows.search(sentence):
             return templates
     return ()
@@ -99,7 +100,7 @@ def definition(sentence: str, lower: Collection[str], terms: Collection[str] = (
 
     `lower` are the English words that are also written in lower case, `terms` what a Hindi book lists as key terms.
     """
-    if is_hindi(sentence):
+    if in_devanagari(sentence):
         return _hindi_definition(sentence, terms)
     match = _DEFINES.match(sentence)
     if match is None:
@@ -161,7 +162,7 @@ def phrase(rng: random.Random, sentence: str) -> str:
 
     In English it stands after an article or a preposition, in Hindi before a postposition.
     """
-    hindi = is_hindi(sentence)
+    hindi = in_devanagari(sentence)
     found: list[str] = []
     run: list[str] = []
     before = ""
@@ -214,7 +215,7 @@ def blanked(rng: random.Random, sentence: str) -> str | None:
 def carelessly(rng: random.Random, question: str) -> str:
     """The question as typed on a phone: lower case, no question mark and, half of the time, with short spellings."""
     bare = question.rstrip("?.।! ")
-    if is_hindi(question):
+    if in_devanagari(question):
         return bare
     bare = bare.lower()
     words = bare.split()

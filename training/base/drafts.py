@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from rag.phonetic import in_devanagari
 from training.base import asking
-from training.base.words import content, is_hindi, roots
+from training.base.words import content, roots
 
 Run = tuple[str, ...]  # sentences that follow each other
 
@@ -58,7 +59,7 @@ class FromRuns:
 
     def __init__(self, sections: Sequence[Material]) -> None:
         self._runs = [section.run for section in sections]
-        hindi = bool(sections) and is_hindi(" ".join(sections[0].run))
+        hindi = bool(sections) and in_devanagari(" ".join(sections[0].run))
         self._define, self._about, self._heading, self._blank = (
             (asking.HINDI_DEFINE, asking.HINDI_ABOUT, asking.HINDI_HEADING, asking.HINDI_BLANK)
             if hindi

@@ -15,13 +15,14 @@ from itertools import accumulate, chain
 from typing import Protocol
 
 from rag.passage import Passage
+from rag.phonetic import in_devanagari
 from training.base.asking import carelessly
 from training.base.corpus import Chapter
 from training.base.disguise import Disguise, Vocabulary
 from training.base.drafts import Draft, FromRuns, FromSets, Material
 from training.base.paired import FromPairs
 from training.base.reading import Reading
-from training.base.words import is_hindi, subject
+from training.base.words import subject
 from training.pairs.data import Example, of_split
 
 NOT_IN_PASSAGES = "I cannot find the answer in these passages."
@@ -36,7 +37,7 @@ _IN_HINDI = frozenset({"hi", "hinglish"})  # how a question may be put on a book
 
 def refusal_of(question: str) -> str:
     """The line that says that the passages do not hold the answer, in the script of the question."""
-    return NOT_IN_PASSAGES_HINDI if is_hindi(question) else NOT_IN_PASSAGES
+    return NOT_IN_PASSAGES_HINDI if in_devanagari(question) else NOT_IN_PASSAGES
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from inference.files import sha256_of
+from rag.phonetic import in_devanagari
 from rag.sentences import split
 from rag.words import content as stems
 from training.base.corpus import documents, lines
 from training.base.drafts import Asked, Material, Run
-from training.base.words import is_hindi, roots
+from training.base.words import roots
 from training.errors import BadLine, DatasetError
 
 SETS = ("fairytaleqa", "qed_nq_dev", "openstax_glossary")  # of qa/
@@ -77,7 +78,7 @@ def reading(corpus: Path, sample: int = SAMPLE) -> Reading:
     sections: dict[str, list[Material]] = {"en": [], "hi": []}
     for path in prose:
         for section in _sampled(path, sample):
-            sections["hi" if is_hindi(section.run[0]) else "en"].append(section)
+            sections["hi" if in_devanagari(section.run[0]) else "en"].append(section)
     return Reading(
         tuple(runs),
         tuple(asked),

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from rag.phonetic import is_devanagari, key
+from rag.phonetic import HINDI_LETTERS, is_devanagari, key
 from rag.words import ASKING_WORDS, FUNCTION_WORDS, lexicon, stem, words
 
 # Words of a sentence's grammar, or of our own questions: never swapped, never asked about.
@@ -44,16 +44,9 @@ HINDI_GRAMMAR = lexicon(
 )
 UNCHANGED = FUNCTION_WORDS | ASKING_WORDS | ENGLISH_GRAMMAR | HINDI_GRAMMAR
 
-HINDI_LETTERS = "\u0900-\u0963\u0971-\u097f"  # with the vowel signs; without danda and digits
 WORD = re.compile(rf"[A-Za-z]{{3,}}|[{HINDI_LETTERS}]+")
 # What follows a root when a noun or an adjective is bent: नदी, नदियाँ, नदियों; गड्ढा, गड्ढे, गड्ढों.
 _HINDI_ENDING = re.compile(r"(?<=..)(?:ियों|ियाँ|ाओं|ाएँ|ों|ें|ा|ी|े)$")
-
-
-def is_hindi(text: str) -> bool:
-    """Whether most letters of a text are of the script of Hindi."""
-    hindi = len(re.findall(rf"[{HINDI_LETTERS}]", text))
-    return hindi > len(re.findall(r"[A-Za-z]", text))
 
 
 def content(text: str) -> list[str]:
