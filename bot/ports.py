@@ -353,8 +353,8 @@ class Grounder(Protocol):
         """What of the passages bears on the question, a text for each, best first: what a model is given to read."""
         ...
 
-    async def quote(self, question: str, passages: Sequence[Passage], *, language: str | None = None) -> Quote | None:
-        """The few sentences that answer best, from one passage; None when none is close enough.
+    async def quote(self, question: str, found: Retrieval, *, language: str | None = None) -> Quote | None:
+        """The few sentences of what was found that answer best, from one passage; None when none is close enough.
 
         `language` is that of the books to prefer, as for `Retriever.retrieve`; None is that of the question.
         """

@@ -204,7 +204,7 @@ class Tutor:
         self, question: str, turn: Turn, found: Retrieval, language: str, watch: Watch, publish: Publish
     ) -> Answer:
         with watch.stage("quote"):
-            quote = await self.grounder.quote(question, found.passages, language=_books(turn))
+            quote = await self.grounder.quote(question, found, language=_books(turn))
             if quote is None:
                 return self._not_in_book(found, language, watch)
             gathered = await self.grounder.gather(question, found.passages, language=_books(turn))
@@ -222,7 +222,7 @@ class Tutor:
                 "safety_error", Route.REFUSED, language, watch, incident="unsafe_answer", verdict=verdict
             )
         sources = _sources(draft, quote)
-        confidence = draft.confidence if draft else min(1.0, quote.passage.score)
+        confidence = draft.confidence if draft else quote.confidence
         answer = Answer(
             text=text,
             route=Route.GENERATED if draft else Route.QUOTED,

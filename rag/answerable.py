@@ -1,22 +1,18 @@
 """Whether the books hold the answer at all: a calibrated score from what the search has found.
 
 A logistic regression over a few measures of the best passages. Its weights are fitted on the training split and its
-threshold on the dev split by `sahpathi evaluate retrieval --fit`; they are stored with the index, and the shipped ones
-stand in `data/retrieval`.
+threshold on the dev split by `sahpathi evaluate retrieval --fit` (rag/fitted.py).
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass
+from typing import ClassVar
 
 from rag.lexical import Lexicon, tokens
+from rag.logistic import Logistic
 from rag.passage import Judged, Passage
 from rag.phonetic import is_devanagari
 from rag.question import Question, Term
@@ -40,47 +36,15 @@ MEASURES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Answerable:
-    """The fitted score. `means` and `scales` standardise each measure; found from `threshold` on."""
+class Answerable(Logistic):
+    """How surely the books answer the question; found from `threshold` on."""
 
-    measures: tuple[str, ...]
-    means: tuple[float, ...]
-    scales: tuple[float, ...]
-    weights: tuple[float, ...]
-    bias: float
+    TAKES: ClassVar[tuple[str, ...]] = MEASURES
+
     threshold: float
 
-    def __post_init__(self) -> None:
-        if self.measures != MEASURES or not len(self.means) == len(self.scales) == len(self.weights) == len(MEASURES):
-            raise ValueError("fitted for other measures than this version takes; fit it again")
 
-    def score(self, measures: Sequence[float]) -> float:
-        """From 0 to 1: how surely the books answer the question."""
-        standard = (np.asarray(measures) - self.means) / self.scales
-        return float(1.0 / (1.0 + np.exp(-(standard @ np.asarray(self.weights) + self.bias))))
-
-    def dumps(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def loads(cls, text: str) -> Answerable:
-        """Raises ValueError for what was fitted by another version."""
-        try:
-            values = json.loads(text)
-            given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-            return cls(**given)
-        except (TypeError, AttributeError) as error:
-            raise ValueError("no fitted score") from error
-
-    @classmethod
-    def load(cls, path: Path) -> Answerable:
-        """Raises OSError, ValueError."""
-        return cls.loads(path.read_text(encoding="utf-8"))
-
-
-UNFITTED = Answerable(
-    MEASURES, (0.0,) * len(MEASURES), (1.0,) * len(MEASURES), (0.0,) * len(MEASURES), bias=0.0, threshold=0.0
-)  # takes whatever is found for an answer
+UNFITTED = Answerable.unfitted(threshold=0.0)  # takes whatever is found for an answer
 
 
 def measures(question: Question, best: Sequence[Judged], lexicon: Lexicon) -> tuple[float, ...]:

@@ -13,14 +13,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rag.answerable import UNFITTED, Answerable
+from rag import certainty
 from rag.chunk import chunk
 from rag.embed import PACKAGED, Embedder, Vectors
 from rag.errors import TextbookError
+from rag.fitted import UNFITTED, Fitted
 from rag.glossary import Glossary
 from rag.ground import Grounding
 from rag.index import LAYOUT, Index, Progress, Stamp, fingerprint
@@ -74,7 +75,7 @@ class Library:
         thread: ThreadPoolExecutor,
         *,
         board: str | None,
-        answerable: Answerable,
+        fitted: Fitted,
         admits: Callable[[str], bool] = admit_all,
     ) -> None:
         self._index = index
@@ -84,9 +85,9 @@ class Library:
         self._board = board
         self._grounding = Grounding(embedder, indexed=retriever.sentences)
         self._thread = thread
-        self._shipped = answerable
+        self._shipped = fitted
         self._asked: OrderedDict[str, tuple[Question, Vectors]] = OrderedDict()
-        self._stored = ("", answerable)  # what is stored with the index, and the same as an object
+        self._stored = ("", fitted)  # what is stored with the index, and the same as an object
         self._indexing = asyncio.Lock()
         self.last_report = IndexReport(0, 0, (), rebuilt=False, seconds=0.0)  # of the last `index`
 
@@ -100,15 +101,15 @@ class Library:
         glossary: Path | None = None,
         board: str | None = None,
         reranker: str = "",
-        answerable: Answerable = UNFITTED,
+        fitted: Fitted = UNFITTED,
         admits: Callable[[str], bool] = admit_all,
         any_model: bool = False,
     ) -> Library:
         """Open the index in a folder (a Path) or on a Chroma server (a URL), and load the embedding model.
 
         `glossary`, a folder of tables, lets books in English answer questions in Hindi. Books of `board` are preferred.
-        `reranker` names a cross-encoder; "" goes without. `answerable` decides what is not in the books, unless another
-        was stored with the index. `admits` says of a passage's text whether it may be indexed.
+        `reranker` names a cross-encoder; "" goes without. `fitted` decides what is not in the books, and how sure a
+        quote is, unless others were stored with the index. `admits` says of a passage's text whether it may be indexed.
 
         Raises IndexInUse, IndexUnavailable, EmbeddingUnavailable; EmbeddingMismatch when the index was made by another
         model, unless `any_model`: that is for `index`, which then builds it anew.
@@ -127,7 +128,7 @@ class Library:
                 index.close()
                 raise
             retriever = Retriever(index, embedder, known, Reranker(reranker) if reranker else None)
-            return cls(index, embedder, retriever, thread, board=board, answerable=answerable, admits=admits)
+            return cls(index, embedder, retriever, thread, board=board, fitted=fitted, admits=admits)
 
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, load)
@@ -183,7 +184,7 @@ class Library:
 
         def find() -> Retrieval:
             scope = Scope(class_level, subject, language, board or self._board)
-            return self._retriever.retrieve(*self._read(question), scope, k=k, answerable=self.answerable)
+            return self._retriever.retrieve(*self._read(question), scope, k=k, answerable=self.fitted.answerable)
 
         return await self._run(find)
 
@@ -195,7 +196,7 @@ class Library:
 
         def find() -> Retrieval:
             ranking = self._retriever.ranked(*self._read(question), side=side)
-            confidence = self.answerable.score(ranking.measures) if ranking.measures else 0.0
+            confidence = self.fitted.answerable.score(ranking.measures) if ranking.measures else 0.0
             return Retrieval(ranking.passages, confidence=confidence)
 
         return await self._run(find)
@@ -204,9 +205,9 @@ class Library:
         """What `Answerable` decides by."""
         return await self._run(lambda: self._retriever.ranked(*self._read(question)).measures)
 
-    async def calibrate(self, answerable: Answerable) -> None:
-        """Store a fitted score with the index."""
-        await self._run(lambda: self._index.calibrate(answerable.dumps()))
+    async def calibrate(self, fitted: Fitted) -> None:
+        """Store fitted scores with the index."""
+        await self._run(lambda: self._index.calibrate(fitted.dumps()))
 
     async def check(self, text: str, passages: Sequence[Passage], question: str) -> list[Support]:
         """One Support for each sentence of `text`, in order."""
@@ -216,12 +217,16 @@ class Library:
         """How much of a growing text, in characters, is whole sentences."""
         return complete(text)
 
-    async def quote(self, question: str, passages: Sequence[Passage], *, language: str | None = None) -> Quote | None:
+    async def quote(self, question: str, found: Retrieval, *, language: str | None = None) -> Quote | None:
         """The sentences of one passage that answer best, word for word; None when none is close enough."""
 
         def choose() -> Quote | None:
             read, vector = self._read(question)
-            return self._grounding.quote(read, passages, vector, language=language)
+            chosen = self._grounding.quote(read, found.passages, vector, language=language)
+            if chosen is None:
+                return None
+            confidence = self.fitted.certainty.score(certainty.measures(found.confidence, chosen))
+            return replace(chosen, confidence=confidence)
 
         return await self._run(choose)
 
@@ -270,13 +275,13 @@ class Library:
         return self._index.stamp != current
 
     @property
-    def answerable(self) -> Answerable:
-        """What decides whether the books hold the answer: fitted here, or the shipped one."""
+    def fitted(self) -> Fitted:
+        """What decides whether the books hold the answer, and how sure a quote is: fitted here, or the shipped ones."""
         text = self._index.calibration
         if text != self._stored[0]:
             self._stored = text, self._shipped
             with contextlib.suppress(ValueError):  # fitted by another version, or nothing
-                self._stored = text, Answerable.loads(text)
+                self._stored = text, Fitted.loads(text)
         return self._stored[1]
 
     def _read(self, question: str) -> tuple[Question, Vectors]:

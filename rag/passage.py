@@ -49,10 +49,16 @@ class Support:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Sentences taken word for word from one passage, in their order in the book."""
+    """Sentences taken word for word from one passage, in their order in the book.
+
+    `worth` is what the best of them is worth (rag.quote). `confidence`, 0 to 1, is how surely they hold the whole
+    answer (rag.certainty); 0 until that is weighed.
+    """
 
     text: str
     passage: Passage
+    worth: float = 0.0
+    confidence: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def choose(
         own = max(sentences[n].worth for n in picked)
         worth = own + _standing(passage, place, spoken)
         if own >= QUOTABLE and (best is None or worth > best[0]):
-            best = worth, Quote(" ".join(sentences[n].text for n in picked), passage)
+            best = worth, Quote(" ".join(sentences[n].text for n in picked), passage, own)
     return best[1] if best else None
 
 

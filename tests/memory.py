@@ -170,8 +170,9 @@ class MemoryLibrary:
     async def gather(self, question: str, passages: Sequence[Passage], *, language: str | None = None) -> list[str]:
         return [passage.text for passage in passages]
 
-    async def quote(self, question: str, passages: Sequence[Passage], *, language: str | None = None) -> Quote | None:
-        return Quote(passages[0].text.split(".")[0] + ".", passages[0]) if self.quotable else None
+    async def quote(self, question: str, found: Retrieval, *, language: str | None = None) -> Quote | None:
+        best = found.passages[0]
+        return Quote(best.text.split(".")[0] + ".", best, confidence=best.score) if self.quotable else None
 
 
 @dataclass

@@ -18,7 +18,8 @@ from bot.errors import SetupError
 
 if TYPE_CHECKING:
     from bot.settings import Settings
-    from rag.answerable import Answerable
+    from rag.fitted import Fitted
+    from rag.library import Library
     from training.evals.retrieval import Abstention, Report, Scores
     from training.pairs.data import Example
 
@@ -41,7 +42,8 @@ def retrieval(
     questions: Questions = None,
     split: Split = "test",
     fit: Annotated[
-        bool, typer.Option("--fit", help="First fit what tells an absent answer, and store it with the index.")
+        bool,
+        typer.Option("--fit", help="First fit what tells an absent answer, and how sure a quote is; store both."),
     ] = False,
     save: Annotated[Path | None, typer.Option(dir_okay=False, help="With --fit: also write it to this file.")] = None,
     corpus: Annotated[
@@ -55,7 +57,7 @@ def retrieval(
     """Score how well the right page is found, by meaning, by words and by both, and how well an absent one is told.
 
     With --split dev --fit, what tells an absent answer is fitted first: its weights on the train split, its threshold
-    on the dev split.
+    on the dev split; then how surely a quote holds the whole answer, on the dev split.
     """
     from training.pairs.data import of_split
 
@@ -111,41 +113,62 @@ def _show_scores(scores: Sequence[Scores]) -> None:
     show([rounded(score.named()) for score in scores], columns, as_json=False, empty="No question names a page.")
 
 
-async def _measured(settings: Settings, asked: list[Example], learned: list[Example]) -> tuple[Report, Answerable]:
+async def _measured(settings: Settings, asked: list[Example], learned: list[Example]) -> tuple[Report, Fitted]:
     """The report, and what decided. `learned` is what to fit that on first; empty for the one in use."""
     from bot.compose import opened_library
-    from training.classifiers.answerable import fit
     from training.evals.retrieval import measure
 
     with progress("Indexing") as indexing:
         async with opened_library(settings, progress=indexing) as library:
             if learned:
-                with progress("Fitting") as bar:
-                    told = {}
-                    for done, example in enumerate((*learned, *asked), start=1):
-                        told[example.question] = (example, await library.measures(example.question))
-                        bar(done, len(learned) + len(asked))
-                known, held_out = ([told[e.question] for e in examples] for examples in (learned, asked))
-                await library.calibrate(fit(known, held_out))
+                await _fit(library, learned, asked)
             with progress("Asking") as bar:
                 report = await measure(asked, library.ranked, progress=bar)
-            return report, library.answerable
+            return report, library.fitted
 
 
-def _as_json(report: Report, used: Answerable, split: str) -> dict[str, object]:
+async def _fit(library: Library, learned: list[Example], held_out: list[Example]) -> None:
+    """Fit both scores, the second on what is quoted by the first, and store them with the index."""
+    from dataclasses import replace
+
+    from rag.certainty import measures
+    from training.classifiers.answerable import fit, fit_certainty
+    from training.evals.facts import key_facts
+    from training.pairs.data import UNANSWERABLE
+
+    told = {}
+    with progress("Fitting") as bar:
+        for done, example in enumerate((*learned, *held_out), start=1):
+            told[example.question] = (example, await library.measures(example.question))
+            bar(done, len(learned) + len(held_out))
+    known, measured = ([told[e.question] for e in examples] for examples in (learned, held_out))
+    await library.calibrate(replace(library.fitted, answerable=fit(known, measured)))
+    quoted = []
+    with progress("Quoting") as bar:
+        for done, example in enumerate(held_out, start=1):
+            found = await library.retrieve(example.question)
+            quote = await library.quote(example.question, found)
+            if quote is not None:
+                held = example.kind != UNANSWERABLE and key_facts(quote.text, example.facts) == 1.0
+                quoted.append((held, measures(found.confidence, quote)))
+            bar(done, len(held_out))
+    await library.calibrate(replace(library.fitted, certainty=fit_certainty(quoted)))
+
+
+def _as_json(report: Report, used: Fitted, split: str) -> dict[str, object]:
     from training.evals.retrieval import at
 
     return {
         "split": split,
-        "threshold": used.threshold,
-        "at_threshold": _point(at(report.curve, used.threshold)) if report.curve else None,
+        "threshold": used.answerable.threshold,
+        "at_threshold": _point(at(report.curve, used.answerable.threshold)) if report.curve else None,
         "scores": [score.named() for score in report.scores],
         "abstention": [_point(point) for point in report.curve],
         "missed": [{"question": e.question, "title": e.title, "page": e.page} for e in report.missed],
     }
 
 
-def _show_curve(report: Report, used: Answerable) -> None:
+def _show_curve(report: Report, used: Fitted) -> None:
     if not report.curve:
         errors.print("No out-of-book questions among these, so no abstention curve.")
         return
@@ -155,9 +178,10 @@ def _show_curve(report: Report, used: Answerable) -> None:
     }  # fmt: skip
     from training.evals.retrieval import at
 
-    here = at(report.curve, used.threshold)
+    threshold = used.answerable.threshold
+    here = at(report.curve, threshold)
     out.print(
-        f"\nAbstention at the threshold in use, {used.threshold:.3f}: recognised {here.recognised:.3f} of what is out\n"
+        f"\nAbstention at the threshold in use, {threshold:.3f}: recognised {here.recognised:.3f} of what is out\n"
         f"of the book (near {here.near:.3f}, far {here.far:.3f}), refused {here.refused:.3f} of what is in it"
     )
     shown = report.curve[:: max(1, len(report.curve) // SHOWN_POINTS)]

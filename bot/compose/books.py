@@ -25,8 +25,8 @@ async def opened_library(
     settings: Settings, *, rebuild: bool = False, progress: Callable[[int, int], None] | None = None
 ) -> AsyncIterator[Library]:
     """The textbooks, indexed when they changed. Raises SetupError: index in use, or made by another model."""
-    from rag.answerable import Answerable
     from rag.errors import EmbeddingMismatch, IndexInUse, RagError
+    from rag.fitted import Fitted
     from rag.library import Library
 
     place = str(settings.chroma_url) if settings.chroma_url else settings.home / "index"
@@ -36,7 +36,7 @@ async def opened_library(
             embedding_model=settings.retrieval.embedding_model,
             threads=settings.model.threads,
             glossary=PROJECT / "data" / "glossary",
-            answerable=await asyncio.to_thread(Answerable.load, PROJECT / "data" / "retrieval" / "answerable.json"),
+            fitted=await asyncio.to_thread(Fitted.load, PROJECT / "data" / "retrieval" / "fitted.json"),
             board=settings.retrieval.board,
             reranker=settings.retrieval.reranker,
             admits=await asyncio.to_thread(_passage_check),

@@ -31,7 +31,7 @@ from bot.replies import Replies
 from bot.settings import PROJECT, Settings
 from bot.tutor import Publish, Tutor
 from bot.worker import Patience, Worker
-from rag.answerable import Answerable
+from rag.fitted import Fitted
 from rag.glossary import Glossary
 from rag.index import Index
 from rag.library import Library
@@ -110,8 +110,8 @@ async def library(folder: Path, passages: int) -> AsyncIterator[Library]:
         embedder.drawing = False
         retriever = Retriever(index, embedder, Glossary.load(data / "glossary"))
         retriever.refresh()
-        answerable = Answerable.load(data / "retrieval" / "answerable.json")
-        return Library(index, embedder, retriever, thread, board=None, answerable=answerable)
+        fitted = Fitted.load(data / "retrieval" / "fitted.json")
+        return Library(index, embedder, retriever, thread, board=None, fitted=fitted)
 
     made = await asyncio.get_running_loop().run_in_executor(thread, build)
     try:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rag.answerable import Answerable
 from rag.embed import Vectors
 from rag.errors import EmbeddingMismatch, IndexInUse
+from rag.fitted import Fitted
 from rag.library import Library
 
 CHAPTER = """---
@@ -47,8 +47,8 @@ def books(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def library(tmp_path: Path) -> AsyncIterator[Library]:
-    shipped = Answerable.load(Path(__file__).parents[2] / "data" / "retrieval" / "answerable.json")
-    opened = await Library.open(tmp_path / "index", answerable=shipped)
+    shipped = Fitted.load(Path(__file__).parents[2] / "data" / "retrieval" / "fitted.json")
+    opened = await Library.open(tmp_path / "index", fitted=shipped)
     yield opened
     await opened.close()
 
@@ -60,7 +60,7 @@ async def test_a_question_goes_all_the_way(library: Library, books: Path) -> Non
 
     found = await library.retrieve("What are stomata?", class_level=7, subject="science", k=3)
     assert [(passage.chapter, passage.page) for passage in found.passages] == [("Leaves", 10)]
-    quote = await library.quote("What are stomata?", found.passages)
+    quote = await library.quote("What are stomata?", found)
     assert quote is not None
     assert quote.text.startswith("Stomata are tiny pores")
     supports = await library.check("Stomata are tiny pores. Stomata are large.", found.passages, "What are stomata?")
@@ -150,7 +150,7 @@ async def test_a_question_is_embedded_once(library: Library, books: Path, monkey
 
     monkeypatch.setattr(library._embedder, "embed", count)
     found = await library.retrieve("What are stomata?")
-    await library.quote("What are stomata?", found.passages)
+    await library.quote("What are stomata?", found)
     assert (await library.embed("What are stomata?")).shape == (library._embedder.dimension,)
     assert embedded.count("What are stomata?") == 1
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag.answerable import UNFITTED, Answerable
+from rag.answerable import UNFITTED
 from rag.embed import Embedder
+from rag.fitted import Fitted
 from rag.index import Index
 from rag.passage import Passage, Retrieval
 from rag.retrieve import Retriever, Scope
@@ -19,7 +20,7 @@ MakePassage = Callable[..., Passage]
 Ask = Callable[..., Retrieval]
 
 ANYONE = Scope()
-ANSWERABLE = Answerable.load(Path(__file__).parents[2] / "data" / "retrieval" / "answerable.json")
+ANSWERABLE = Fitted.load(Path(__file__).parents[2] / "data" / "retrieval" / "fitted.json").answerable
 
 
 def find(retriever: Retriever, embedder: Embedder, question: str, scope: Scope, **options: Any) -> Retrieval:
