@@ -20,6 +20,7 @@ def test_the_share_is_counted_without_case() -> None:
         ("The loan grows to ₹1,00,000.", "100000"),
         ("साहूकार ₹4,800 ज़्यादा लेता है।", "4,800 रुपये"),
         ("नाव 50 m दूर है।", "50 मीटर"),
+        ("दूरी = 2 + 2 = 4 मीटर।", "4 मीटर"),  # the danda after a unit is no letter of it
         ("वर्षा 400 cm होती है।", "400 सेंटीमीटर"),
         ("क्षेत्रफल 500 वर्ग सेंटीमीटर है।", "500 वर्ग सेमी"),
         ("The area is 500 cm².", "500 square centimetres"),

@@ -12,8 +12,9 @@ _SAME = str.maketrans(
 )
 _GROUPED = re.compile(r"(?<=\d),(?=\d)")
 _SUM = re.compile(r"\s*([=×÷+/])\s*")
+_LETTER = r"[a-z\u0900-\u0963\u0971-\u097f]"  # the danda that ends a sentence is none
 _UNITS = tuple(
-    (re.compile(rf"(?<![a-z\u0900-\u097f])(?:{spelled})(?![a-z\u0900-\u097f])"), unit)
+    (re.compile(rf"(?<!{_LETTER})(?:{spelled})(?!{_LETTER})"), unit)
     for spelled, unit in (
         (r"per ?cent|प्रतिशत|फीसदी", "%"),
         (r"kilomet(?:re|er)s?|कि\.?मी\.?|किलोमीटर", "km"),
