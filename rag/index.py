@@ -313,12 +313,17 @@ def _add(collection: Collection, passages: Sequence[Passage], embedder: Embedder
     collection.add(ids=ids, embeddings=np.stack([known[id_] for id_ in ids]), documents=documents, metadatas=metadatas)
 
 
+def texts_of(passages: Sequence[Passage]) -> list[str]:
+    """What is embedded of some passages: each of them, then their sentences."""
+    sentences = itertools.chain.from_iterable(split(passage.text) for passage in passages)
+    return [*(passage.text for passage in passages), *sentences]
+
+
 def _embedded(passages: Sequence[Passage], embedder: Embedder) -> dict[str, Vectors]:
     """The vectors of all records of some passages."""
-    sentences = [split(passage.text) for passage in passages]
-    vectors = embedder.embed([*(passage.text for passage in passages), *itertools.chain.from_iterable(sentences)])
+    vectors = embedder.embed(texts_of(passages))
     own, rest = vectors[: len(passages)], vectors[len(passages) :]
-    owner = np.repeat(np.arange(len(passages)), [len(found) for found in sentences])
+    owner = np.repeat(np.arange(len(passages)), [len(split(passage.text)) for passage in passages])
     numbered = [id_ for passage in passages for id_ in _record_ids(passage)[1:]]
     known = dict(zip([passage.id for passage in passages], own, strict=True))
     return known | dict(zip(numbered, (rest + own[owner]) / 2.0, strict=True))

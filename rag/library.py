@@ -99,6 +99,7 @@ class Library:
         embedding_model: str = PACKAGED,
         threads: int = 1,
         glossary: Path | None = None,
+        prepared: Path | None = None,
         board: str | None = None,
         reranker: str = "",
         fitted: Fitted = UNFITTED,
@@ -107,7 +108,8 @@ class Library:
     ) -> Library:
         """Open the index in a folder (a Path) or on a Chroma server (a URL), and load the embedding model.
 
-        `glossary`, a folder of tables, lets books in English answer questions in Hindi. Books of `board` are preferred.
+        `glossary`, a folder of tables, lets books in English answer questions in Hindi; `prepared` is a file of vectors
+        that were computed ahead. Books of `board` are preferred.
         `reranker` names a cross-encoder; "" goes without. `fitted` decides what is not in the books, and how sure a
         quote is, unless others were stored with the index. `admits` says of a passage's text whether it may be indexed.
 
@@ -118,7 +120,7 @@ class Library:
 
         def load() -> Library:
             known = Glossary.load(glossary) if glossary is not None else None
-            embedder = Embedder(embedding_model, threads=threads, glossary=glossary)
+            embedder = Embedder(embedding_model, threads=threads, glossary=glossary, prepared=prepared)
             index = Index.on_server(place) if isinstance(place, str) else Index.embedded(place)
             try:
                 if not any_model:

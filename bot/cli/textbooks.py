@@ -147,6 +147,26 @@ def reindex(json: Json = False) -> None:
 
 
 @app.command()
+def prepare(
+    output: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="File to write instead of the shipped one.")
+    ] = None,
+) -> None:
+    """Embed the shipped textbooks ahead, so that a first start need not: for whoever changes their chapters.
+
+    What is missing in the file, or has changed since, is embedded when the index is built.
+    """
+    from bot.compose import PREPARED, prepared_vectors
+
+    settings = load_settings()
+    with progress("Embedding") as bar:
+        prepared = prepared_vectors(settings, bar)
+    place = output or PREPARED
+    prepared.save(place, settings.retrieval.embedding_model)
+    out.print(f"{len(prepared):,} vectors are in {place}.")
+
+
+@app.command()
 def search(
     question: Annotated[str, typer.Argument(help="What a student might ask.")],
     class_level: Class = None,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from bot.compose.places import shelves
+from bot.compose.places import PREPARED, shelves
 from bot.errors import IndexBusy, IndexMismatch, SetupError
 from bot.folding import words
 from bot.safety.rules import Rules
@@ -16,8 +16,11 @@ from bot.settings import PROJECT, Settings
 
 if TYPE_CHECKING:  # imported where they are made: a web process needs neither Chroma nor the providers' clients
     from rag.library import Library
+    from rag.prepared import Prepared
 
 logger = logging.getLogger(__name__)
+
+AT_ONCE = 256  # texts embedded at a step
 
 
 @asynccontextmanager
@@ -37,6 +40,7 @@ async def opened_library(
             threads=settings.model.threads,
             glossary=PROJECT / "data" / "glossary",
             fitted=await asyncio.to_thread(Fitted.load, PROJECT / "data" / "retrieval" / "fitted.json"),
+            prepared=PREPARED if PREPARED.is_file() else None,  # without them a build only takes longer
             board=settings.retrieval.board,
             reranker=settings.retrieval.reranker,
             admits=await asyncio.to_thread(_passage_check),
@@ -56,6 +60,34 @@ async def opened_library(
         yield library
     finally:
         await library.close()
+
+
+def prepared_vectors(settings: Settings, progress: Callable[[int, int], None]) -> Prepared:
+    """What the embedding model makes of the shipped textbooks, computed now. Raises SetupError for a malformed one."""
+    import numpy as np
+
+    from rag.chunk import chunk
+    from rag.embed import Embedder
+    from rag.errors import RagError
+    from rag.index import texts_of
+    from rag.ingest import read_library
+    from rag.prepared import Prepared
+
+    books, problems = read_library(PROJECT / "data" / "textbooks")
+    if problems:
+        raise SetupError(str(problems[0]))
+    embedder = Embedder(
+        settings.retrieval.embedding_model, threads=settings.model.threads, glossary=PROJECT / "data" / "glossary"
+    )
+    made = []
+    try:
+        texts = list(dict.fromkeys(map(embedder.legible, texts_of([one for book in books for one in chunk(book)]))))
+        for start in range(0, len(texts), AT_ONCE):
+            made.append(embedder.embed(texts[start : start + AT_ONCE]))
+            progress(min(start + AT_ONCE, len(texts)), len(texts))
+    except RagError as error:
+        raise SetupError(str(error)) from error
+    return Prepared.of(texts, np.concatenate(made))
 
 
 def _passage_check() -> Callable[[str], bool]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bot.settings import PROJECT, Settings
 from inference.adapters import Shelf
 from inference.classifiers import ClassifierShelf
 
-if TYPE_CHECKING:  # imported where they are made: a web process needs neither Chroma nor the providers' clients
-    pass
+PREPARED = PROJECT / "data" / "retrieval" / "vectors.safetensors"  # of the shipped textbooks
 
 
 def shelves(settings: Settings) -> list[Path]:
