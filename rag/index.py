@@ -28,6 +28,7 @@ from rag.embed import Embedder, Vectors
 from rag.errors import EmbeddingMismatch, IndexUnavailable
 from rag.lock import FolderLock
 from rag.passage import Passage
+from rag.records import OWN, Records
 from rag.sentences import split
 
 if TYPE_CHECKING:
@@ -205,28 +206,9 @@ class Index:
         """
         return self._current(lambda collection: _nearest(collection, vector, k, where), {})
 
-    def similarities(self, vector: Vectors, passages: Sequence[Passage]) -> dict[str, float]:
-        """The similarity of `query`, for chosen passages."""
-        ids = [id_ for passage in passages for id_ in _record_ids(passage)]
-        none: dict[str, Vectors] = {}
-        best: dict[str, float] = {}
-        for id_, held in self._current(lambda collection: _vectors(collection, ids), none).items():
-            owner = _owner(id_)
-            best[owner] = max(best.get(owner, -1.0), float(held @ vector))
-        return best
-
-    def sentences(self, passages: Sequence[Passage]) -> Vectors | None:
-        """The vectors of the sentences of passages, one after the other, a row each; None where one is not held.
-
-        They are what the embedder made of each sentence: the passage's own half is taken out of what is stored.
-        """
-        wanted = [_record_ids(passage) for passage in passages]
-        none: dict[str, Vectors] = {}
-        held = self._current(lambda collection: _vectors(collection, list(itertools.chain(*wanted))), none)
-        if not all(id_ in held for ids in wanted for id_ in ids):
-            return None
-        rows = [2.0 * held[id_] - held[own] for own, *numbered in wanted for id_ in numbered]
-        return np.stack(rows).astype(np.float32) if rows else None
+    def records(self) -> Records:
+        """The vectors of everything that is indexed."""
+        return self._current(_records, Records({}, np.zeros((0, 0), dtype=np.float16)))
 
     def _current(self, ask: Callable[[Collection], T], empty: T) -> T:
         """Ask the collection being served; again where another process has switched to a newer one and removed it."""
@@ -331,12 +313,17 @@ def _embedded(passages: Sequence[Passage], embedder: Embedder) -> dict[str, Vect
 
 def _record_ids(passage: Passage) -> list[str]:
     """The passage's own record, then its sentences'."""
-    return [passage.id, *(f"{passage.id}#{n}" for n in range(len(split(passage.text))))]
+    return [passage.id, *(f"{passage.id}{OWN}{n}" for n in range(len(split(passage.text))))]
 
 
-def _owner(record_id: str) -> str:
-    """The id of the passage that a record is of."""
-    return record_id.split("#")[0]
+def _records(collection: Collection) -> Records:
+    ids: list[str] = []
+    vectors = [np.zeros((0, 0), dtype=np.float16)]
+    for start in range(0, collection.count(), PAGE):
+        held = collection.get(limit=PAGE, offset=start, include=["embeddings"])
+        ids += held["ids"]
+        vectors.append(np.asarray(held["embeddings"], dtype=np.float16))
+    return Records.of(ids, np.concatenate(vectors[1:] or vectors))
 
 
 def _vectors(collection: Collection, ids: Sequence[str]) -> dict[str, Vectors]:
@@ -364,7 +351,7 @@ def _nearest(
     )
     best: dict[str, float] = {}
     for id_, distance in zip(answer["ids"][0], (answer["distances"] or [[]])[0], strict=True):
-        best.setdefault(_owner(id_), 1.0 - distance)  # nearest first, so the first is a passage's best
+        best.setdefault(id_.partition(OWN)[0], 1.0 - distance)  # nearest first, so the first is a passage's best
     return dict(itertools.islice(best.items(), k))
 
 

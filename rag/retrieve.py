@@ -20,6 +20,7 @@ from rag.index import Index
 from rag.lexical import GUESSED, Lexicon, Scores
 from rag.passage import Judged, Passage, Retrieval
 from rag.question import Question, Reader
+from rag.records import Records
 from rag.rerank import Reranker
 from rag.words import content
 
@@ -74,13 +75,14 @@ class _Held:
     passages: tuple[Passage, ...]
     place: dict[str, int]
     lexicon: Lexicon
+    records: Records
     reader: Reader
 
 
 class Retriever:
     """Finds passages in one index. Not thread-safe: it shares the index's thread.
 
-    The passages and their words are held in memory, and read again when the index was built anew.
+    The passages, their words and their vectors are held in memory, and read again when the index was built anew.
     """
 
     def __init__(
@@ -147,7 +149,7 @@ class Retriever:
         proposed |= dict.fromkeys(_best(by_words, pool) if side is not Side.DENSE else ())
         candidates = [(held.passages[place], float(by_words[place])) for place in proposed]
         if side is Side.HYBRID:
-            by_meaning |= self._index.similarities(vector, [p for p, _ in candidates if p.id not in by_meaning])
+            by_meaning |= held.records.similarities(vector, [p for p, _ in candidates if p.id not in by_meaning])
         judged = [self._judged(side, passage, by_meaning.get(passage.id, 0.0), words) for passage, words in candidates]
         language = question.language
         judged.sort(key=lambda one: _rank(one.passage, scope, language), reverse=True)
@@ -162,7 +164,7 @@ class Retriever:
         parts = [held.passages[place] for place in places if place is not None]
         if "\n".join(part.text for part in parts) != passage.text:
             return None
-        return self._index.sentences(parts)
+        return held.records.sentences(parts)
 
     def _judged(self, side: Side, passage: Passage, meaning: float, words: float) -> Judged:
         """A candidate with its relevance."""
@@ -195,6 +197,7 @@ class Retriever:
                 passages=passages,
                 place={passage.id: place for place, passage in enumerate(passages)},
                 lexicon=lexicon,
+                records=self._index.records(),
                 reader=Reader(self._glossary.with_key_terms(passages), lexicon.spelled, self._embedder.knows),
             )
         return self._known
