@@ -6,6 +6,7 @@ sees or what the model answers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from rapidfuzz.distance import DamerauLevenshtein
 
 from rag.glossary import LONGEST, Glossary
 from rag.phonetic import is_devanagari, key
-from rag.words import ASKING_WORDS, FUNCTION_WORDS, lexicon, stem, words
+from rag.words import ASKING_WORDS, FUNCTION_WORDS, WORD, lexicon, stem, words
 
 SHORTEST_MENDED = 4
 NEAR = 12  # words of the books that are looked at when one is mended
@@ -26,6 +27,22 @@ HINDI_FILLERS = lexicon(
     "gaye apna apni apne wala wali wale jo jab tab wo vo koi kuch sab nahi mat"
 )
 LONG = 7  # letters from which two slips are allowed
+# Shorthand that means something else beside what is measured or written as a formula.
+FORMULA = frozenset("()=+^*/×÷<>²³")
+MEASURES = lexicon("sq square cubic cu per in")
+UNITS = lexicon("cm pm")
+# "do v need it", "v shud go": what stands beside a "v" that is "we".
+BEFORE_WE = lexicon("do did can could cud shud should shd will wil must are r have hv if when wen why y that dat then")
+AFTER_WE = lexicon(
+    "do did can could cud shud should shd will wil must are r have hv had need get call say see write use"
+)
+# "takes 2 reach us", "wat 4": a digit that is a word, but for what it counts or numbers.
+DIGITS = {"2": "to", "4": "for"}
+NUMBERED = lexicon(
+    "root power class chapter question part type step example rule law page number no table unit lesson n and or of "
+    "is add"
+)
+SODIUM = re.compile(r"\bNa(?![a-z])")
 UNKNOWN_HINDI = 0.3  # weight of a Hindi word that neither the glossary nor the books know
 
 
@@ -70,7 +87,8 @@ class Reader:
         self._stems = frozenset(stem(word) for word in spelled if not is_devanagari(word))
         self._sounds: dict[str, set[str]] = {}
         for word in spelled:
-            self._sounds.setdefault(key(word), set()).add(word)
+            if not any(letter.isdigit() for letter in word):  # "2m" is not heard as "mam"
+                self._sounds.setdefault(key(word), set()).add(word)
         self._mendable = [
             word for word in spelled if len(word) >= SHORTEST_MENDED and word.isascii() and word.isalpha()
         ]
@@ -78,8 +96,10 @@ class Reader:
 
     def read(self, text: str) -> Question:
         """Never fails: what is not understood is kept as it stands."""
-        asked = [word for typed in words(text) for word in words(self._glossary.meant(typed))]
+        asked = self._written_out(text)
         is_hindi = self._is_hindi(asked)
+        if not is_hindi and SODIUM.search(text) is None:
+            asked = [word for word in asked if word != "na"]  # "..., na?" asks to agree
         english: list[str] = []
         terms: list[Term] = []
         for written, meanings in self._grouped(asked, is_hindi):
@@ -91,6 +111,25 @@ class Reader:
         changed = is_hindi or english != words(text)
         rendered = " ".join(filter(None, english)) if changed else text
         return Question(text, rendered or text, is_hindi, tuple(distinct.values()))
+
+    def _written_out(self, text: str) -> list[str]:
+        """The question's words, shorthand written out where it is some: not the y of (x, y), nor the cm of 5 cm."""
+        typed = words(text)
+        hurried = any(self._glossary.meant(word) != word for word in typed)
+        asked: list[str] = []
+        for place, found in enumerate(WORD.finditer(text.lower())):
+            word, before = typed[place], typed[place - 1] if place else ""
+            after = "".join(typed[place + 1 : place + 2])
+            around = text[: found.start()].rstrip()[-1:] + text[found.end() :].lstrip()[:1]
+            formula = len(word) == 1 and not FORMULA.isdisjoint(around)
+            unit = word in UNITS and (before.isdigit() or before in MEASURES)
+            if hurried and word == "v" and not formula and (before in BEFORE_WE or after in AFTER_WE):
+                asked.append("we")
+            elif hurried and word in DIGITS and before.isalpha() and before not in NUMBERED and after.isalpha():
+                asked.append(DIGITS[word])
+            else:
+                asked += [word] if formula or unit else words(self._glossary.meant(word))
+        return asked
 
     def _is_hindi(self, asked: list[str]) -> bool:
         if any(is_devanagari(word) for word in asked):
@@ -164,6 +203,9 @@ class Reader:
 
     def _mend(self, written: str) -> str | None:
         """The word of the books that was probably meant."""
+        for whole in _unclipped(written):
+            if whole in self._spelled:
+                return whole
         if len(written) < SHORTEST_MENDED:
             return None
         slips = 2 if len(written) >= LONG else 1
@@ -180,6 +222,14 @@ class Reader:
 
 
 _HINDI_FUNCTION = lexicon("kya hai hain ka ki ke ko se mein hota hoti hote kaise kyon kyun aur ye yeh woh")
+
+
+def _unclipped(written: str) -> Iterator[str]:
+    """What a clipped word may be: "meltin" of melting, "xperiment" of experiment."""
+    if written.endswith("in"):
+        yield written + "g"
+    if written.startswith("x"):
+        yield "e" + written
 
 
 def _carries(word: str) -> bool:

@@ -27,9 +27,10 @@ FUNCTION_WORDS = lexicon(
 )
 # Words of asking, which a passage that answers need not hold.
 ASKING_WORDS = lexicon(
-    "explain tell about give define definition describe meaning means mean difference between name write please "
-    "example examples called call happen happens many much most kind get got make made use used one two more say said "
-    "know help understand question answer batao bataiye samjhao samjhaiye matlab"
+    "explain tell about give gives giv define definition describe meaning means mean difference between name "
+    "write please example examples called call calls happen happens many much most kind get gets got make makes "
+    "made use uses used one two more say says said know help understand question answer maths sir madam maam mam "
+    "batao bataiye samjhao samjhaiye matlab"
 )
 
 

@@ -74,6 +74,52 @@ def test_hindi_is_told_from_english(read: Callable[[str], Question]) -> None:
     assert not read("What is an echo?").is_hindi
 
 
+HURRIED = Glossary(
+    (), {"wat": "what", "y": "why", "n": "and", "cm": "chief minister", "shud": "should", "u": "you", "hw": "how"}
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "english"),
+    [
+        ("y do v need leaves", "why do we need leaves"),
+        ("v shud eat leaves", "we should eat leaves"),
+        ("wat is v in u + at", "what is v in u at"),  # a formula's letters are no words
+        ("y is the point (x,y) on the line", "why is the point x y on the line"),
+        ("wat is the cm of a state", "what is the chief minister of a state"),
+        ("hw long is 5 cm n 2 sq cm", "how long is 5 cm and 2 sq cm"),
+        ("hw long does light take 2 reach leaves", "how long does light take to reach leaves"),
+        ("wat is root 2 on the line", "what is root 2 on the line"),
+        ("Add 2 leaves", "Add 2 leaves"),  # nothing else is shorthand, so neither is the number
+        ("leaves make food, na?", "leaves make food"),
+        ("wat is Na", "what is na"),  # sodium
+    ],
+)
+def test_shorthand_is_written_out_where_it_is_some(make_passage: MakePassage, asked: str, english: str) -> None:
+    lexicon = Lexicon([make_passage("Leaves make food. Na is the symbol of sodium. A line has a point and 2 ends.")])
+    plain = {*asked.lower().replace(",", " ").split(), "why", "what", "chief", "minister", "should"}
+    assert Reader(HURRIED, lexicon.spelled, plain.__contains__).read(asked).english == english
+
+
+@pytest.mark.parametrize(
+    ("asked", "english"),
+    [
+        ("meltin of ice", "melting of ice"),
+        ("an xperiment", "an experiment"),
+        ("mam ice", "mam ice"),  # not heard as the "2m" of the books
+    ],
+)
+def test_a_clipped_word_is_made_whole(make_passage: MakePassage, asked: str, english: str) -> None:
+    lexicon = Lexicon([make_passage("The melting of ice is an experiment. A rod of 2m.")])
+    assert Reader(HURRIED, lexicon.spelled, {"of", "ice", "an"}.__contains__).read(asked).english == english
+
+
+def test_what_is_heard_alike_has_no_digits(make_passage: MakePassage) -> None:
+    lexicon = Lexicon([make_passage("A rod of 2m and one of 3m.")])
+    (term,) = Reader(HURRIED, lexicon.spelled, {"the"}.__contains__).read("the muum").terms
+    assert not any(letter.isdigit() for form in term.forms for letter in form)
+
+
 def test_nothing_understood_is_kept_as_it_was_asked(read: Callable[[str], Question]) -> None:
     assert read("???") == Question("???", "???", False, ())
 
