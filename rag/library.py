@@ -246,7 +246,7 @@ class Library:
 
         def judge() -> bool:
             read, vector = self._read(question)
-            return self._grounding.answers(read, sentence, quote.text, vector)
+            return self._grounding.answers(read, sentence, quote, vector)
 
         return await self._run(judge)
 

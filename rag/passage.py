@@ -51,12 +51,13 @@ class Support:
 class Quote:
     """Sentences taken word for word from one passage, in their order in the book.
 
-    `worth` is what the best of them is worth (rag.quote). `confidence`, 0 to 1, is how surely they hold the whole
-    answer (rag.certainty); 0 until that is weighed.
+    `best` is the one of them that answers best, and `worth` what it is worth (rag.quote). `confidence`, 0 to 1, is how
+    surely they hold the whole answer (rag.certainty); 0 until that is weighed.
     """
 
     text: str
     passage: Passage
+    best: str = ""
     worth: float = 0.0
     confidence: float = 0.0
 

@@ -98,10 +98,11 @@ def choose(
         picked = _pick(sentences, lists=not asked.term or asked.counts)
         if not picked:
             continue
-        own = max(sentences[n].worth for n in picked)
+        chosen = max((sentences[n] for n in picked), key=lambda sentence: sentence.worth)
+        own = chosen.worth
         worth = own + _standing(passage, place, spoken)
         if own >= QUOTABLE and (best is None or worth > best[0]):
-            best = worth, Quote(" ".join(sentences[n].text for n in picked), passage, own)
+            best = worth, Quote(" ".join(sentences[n].text for n in picked), passage, chosen.text, own)
     return best[1] if best else None
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rag.embed import Embedder, Vectors
 from rag.ground import Grounding
-from rag.passage import Passage
+from rag.passage import Passage, Quote
 from rag.question import plain
 from rag.sentences import split
 
@@ -87,9 +87,25 @@ def test_nothing_is_supported_by_nothing(grounding: Grounding, held: list[Passag
     ],
 )
 def test_what_is_beside_the_point_does_not_answer(
-    grounding: Grounding, question: str, sentence: str, quote: str, answers: bool
+    grounding: Grounding, make_passage: MakePassage, question: str, sentence: str, quote: str, answers: bool
 ) -> None:
-    assert grounding.answers(plain(question), sentence, quote) is answers
+    assert grounding.answers(plain(question), sentence, Quote(quote, make_passage(quote))) is answers
+
+
+@pytest.mark.parametrize(
+    ("sentence", "answers"),
+    [
+        ("A trophic level is a step of a food chain.", True),
+        ("A trophic level is one step of the food chain of a place.", True),
+        ("A trophic level in the next.", False),  # what a small model made of the passage
+    ],
+)
+def test_a_beginning_that_leaves_out_what_the_book_says_does_not_answer(
+    grounding: Grounding, make_passage: MakePassage, sentence: str, answers: bool
+) -> None:
+    best = "A trophic level is each step of a food chain."
+    quote = Quote(f"{best} Only a tenth of the energy reaches the next level.", make_passage(best), best)
+    assert grounding.answers(plain("What is a trophic level?"), sentence, quote) is answers
 
 
 def test_vectors_of_the_index_are_used_where_there_are_some(embedder: Embedder, held: list[Passage]) -> None:
@@ -121,6 +137,6 @@ def test_a_sentence_and_the_quote_are_read_once(
     quote = "Photosynthesis takes place mainly in the leaves. It stops at night."
     for sentence in ("Green plants make food from carbon dioxide and water.", "Clear glass is transparent."):
         grounding.check(sentence, held, "How do plants live?")
-        grounding.answers(plain("How do plants live?"), sentence, quote, asked)
+        grounding.answers(plain("How do plants live?"), sentence, Quote(quote, held[0]), asked)
     assert read.count(quote) == 1
     assert read.count("Clear glass is transparent.") <= 2  # as a claim, and as a sentence of the book

@@ -36,7 +36,7 @@ def test_questions_of_one_kind_are_not_enough(kind: str) -> None:
 
 
 def quoted(relevance: float, worth: float) -> Quote:
-    return Quote("A.", Passage("1", "A.", "Book", "Chapter", 1, 7, "science", "en", score=relevance), worth)
+    return Quote("A.", Passage("1", "A.", "Book", "Chapter", 1, 7, "science", "en", score=relevance), worth=worth)
 
 
 def test_how_sure_a_quote_is_follows_how_often_such_quotes_held_the_answer() -> None:
