@@ -36,6 +36,7 @@ NUMBERS_IN_WORDS = "zero one two three four five six seven eight nine ten eleven
 NUMBER_WORDS = {word: str(value) for value, word in enumerate(NUMBERS_IN_WORDS.split())}
 NEGATIONS = lexicon("not no non never cannot without neither nor none nothing nobody nowhere hardly")
 AUXILIARIES = lexicon("is are was were has have had does do did can will may")
+HINDI_AUXILIARIES = lexicon("है हैं था थे थी थीं हो होगा होगी होंगे")
 
 
 def clauses(sentence: str) -> list[str]:
@@ -58,7 +59,8 @@ def bears_out(evidence: str, claim: str) -> bool:
     """Whether `evidence`, a sentence of the book, says what `claim` says. Neither is judged true or false."""
     if numbers(claim) - numbers(evidence) or negations(claim) != negations(evidence):
         return False
-    return _follows(_steps(claim), _steps(evidence))
+    said, held = _steps(claim), _steps(evidence)
+    return _follows(said, held) and (_has_auxiliary(claim) or _unbroken(said, held))
 
 
 def numbers(text: str) -> set[str]:
@@ -80,6 +82,27 @@ def _steps(text: str) -> list[tuple[str, int]]:
         if part not in UNTELLING and part != "|":
             steps.append((stem(part), crossed))
     return steps
+
+
+def _has_auxiliary(text: str) -> bool:
+    return not (AUXILIARIES | HINDI_AUXILIARIES).isdisjoint(words(text))
+
+
+def _unbroken(claim: Sequence[tuple[str, int]], evidence: Sequence[tuple[str, int]]) -> bool:
+    """Whether the claim's words stand in the evidence one after the other, and no auxiliary after them alone.
+
+    A claim without an auxiliary has another verb, or none: "A trophic level in the next." What left out words of the
+    book, but for a number, has perhaps left out the verb, and so has what ends before the book's only auxiliary.
+    """
+    wanted = [word for word, _ in claim]
+    evidence = [(word, crossed) for word, crossed in evidence if word in wanted or not word.isdigit()]
+    held = [word for word, _ in evidence]
+    for start in range(len(held) - len(wanted) + 1):
+        end = start + len(wanted)
+        if held[start:end] == wanted:
+            crossed = evidence[end - 1][1]
+            return crossed > 0 or all(later == crossed for _, later in evidence[end:])
+    return False
 
 
 def _follows(claim: Sequence[tuple[str, int]], evidence: Sequence[tuple[str, int]]) -> bool:

@@ -27,6 +27,8 @@ QA = Path(__file__).resolve().parents[2] / "data" / "qa"
         ("India became free on 15 August 1947.", "India became free in August 1947."),
         ("Sound cannot travel through a vacuum.", "Yes, sound cannot travel through a vacuum."),
         ("Pressure = 20 N ÷ 0.02 m² = 1,000 Pa.", "Pressure = 20 N ÷ 0.02 m² = 1,000 Pa."),
+        ("Green plants make food from carbon dioxide and water.", "Plants make food from carbon dioxide and water."),
+        ("जड़ें मिट्टी से पानी लेती हैं।", "जड़ें पानी लेती हैं।"),
         ("Plants' leaves don't need soil.", "Leaves don’t need soil."),
     ],
 )
@@ -63,6 +65,10 @@ def test_a_sentence_bears_out_its_shorter_form(evidence: str, claim: str) -> Non
         # a stronger claim
         ("Leaves contain chlorophyll.", "Only leaves contain chlorophyll."),
         ("Sound travels in air.", "Sound travels very well in air and water."),
+        # the verb left out
+        ("Only a tenth of the energy of a trophic level reaches the next.", "A trophic level in the next."),
+        ("Two scientists described an artificial neuron in a paper in 1943.", "An artificial neuron in 1943."),
+        ("The surface area of a cube of edge a is 6a².", "The surface area of a cube of edge."),
         # nothing is claimed
         ("It is so.", "It is so."),
     ],
