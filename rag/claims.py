@@ -100,8 +100,9 @@ def _unbroken(claim: Sequence[tuple[str, int]], evidence: Sequence[tuple[str, in
     for start in range(len(held) - len(wanted) + 1):
         end = start + len(wanted)
         if held[start:end] == wanted:
-            crossed = evidence[end - 1][1]
-            return crossed > 0 or all(later == crossed for _, later in evidence[end:])
+            crossed, rest = evidence[end - 1][1], evidence[end:]
+            equals = "=" in held[end:] and "=" not in wanted  # it is the verb of a formula
+            return not equals and (crossed > 0 or all(later == crossed for _, later in rest))
     return False
 
 

@@ -288,14 +288,14 @@ async def test_a_client_that_leaves_frees_its_slot(url: str, engine: EngineProce
     await until(lambda: engine.under_way)
     pid = engine.pid
     writer.close()
-    await until(lambda: not engine.under_way)  # 400,000 tokens later, had it gone on
+    await until(lambda: not engine.under_way)  # 8,192 tokens later, which is the most, had it gone on
     assert engine.pid == pid
 
 
 async def test_our_client_leaving_frees_the_slot(remote: RemoteGenerator, engine: EngineProcess) -> None:
     async with contextlib.aclosing(remote.stream(ENGLISH, decoding=ENDLESS, adapter="base")) as pieces:
         await anext(pieces)
-    await until(lambda: not engine.under_way)  # 400,000 tokens later, had it gone on
+    await until(lambda: not engine.under_way)  # 8,192 tokens later, which is the most, had it gone on
 
 
 async def test_a_full_line_is_a_busy_server(engine: EngineProcess, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,7 @@ def test_a_sentence_bears_out_its_shorter_form(evidence: str, claim: str) -> Non
         ("Only a tenth of the energy of a trophic level reaches the next.", "A trophic level in the next."),
         ("Two scientists described an artificial neuron in a paper in 1943.", "An artificial neuron in 1943."),
         ("The surface area of a cube of edge a is 6a².", "The surface area of a cube of edge."),
+        ("The surface area of a cube of edge a = 6a².", "The surface area of a cube of edge."),
         # nothing is claimed
         ("It is so.", "It is so."),
     ],
