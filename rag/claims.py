@@ -97,13 +97,15 @@ def _unbroken(claim: Sequence[tuple[str, int]], evidence: Sequence[tuple[str, in
     wanted = [word for word, _ in claim]
     evidence = [(word, crossed) for word, crossed in evidence if word in wanted or not word.isdigit()]
     held = [word for word, _ in evidence]
-    for start in range(len(held) - len(wanted) + 1):
-        end = start + len(wanted)
-        if held[start:end] == wanted:
-            crossed, rest = evidence[end - 1][1], evidence[end:]
-            equals = "=" in held[end:] and "=" not in wanted  # it is the verb of a formula
-            return not equals and (crossed > 0 or all(later == crossed for _, later in rest))
-    return False
+    ends = (n for n in range(len(wanted), len(held) + 1) if held[n - len(wanted) : n] == wanted)
+    return any(_ends_well(evidence[:end], evidence[end:]) for end in ends)
+
+
+def _ends_well(claimed: Sequence[tuple[str, int]], rest: Sequence[tuple[str, int]]) -> bool:
+    """Whether what is left of the evidence after the claim has neither its only auxiliary nor its only "="."""
+    crossed = claimed[-1][1]
+    equals = any(word == "=" for word, _ in rest) and all(word != "=" for word, _ in claimed)
+    return not equals and (crossed > 0 or all(later == crossed for _, later in rest))
 
 
 def _follows(claim: Sequence[tuple[str, int]], evidence: Sequence[tuple[str, int]]) -> bool:

@@ -10,18 +10,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import EmbeddingUnavailable
 
+if TYPE_CHECKING:
+    from rag.embed import Vectors
+
 KEYS, CODES, SCALES = "keys", "codes", "scales"
 MODEL = "model"
 LARGEST = 127.0
 
 Keys = NDArray[np.uint64]
-Vectors = NDArray[np.float32]
 
 
 class Prepared:

@@ -27,21 +27,18 @@ HINDI_FILLERS = lexicon(
     "gaye apna apni apne wala wali wale jo jab tab wo vo koi kuch sab nahi mat"
 )
 LONG = 7  # letters from which two slips are allowed
-# Shorthand that means something else beside what is measured or written as a formula.
+# Where shorthand is none: the letters of a formula, the units of a measure, digits that count or number something.
 FORMULA = frozenset("()=+^*/×÷<>²³")
-MEASURES = lexicon("sq square cubic cu per in")
+MEASURES = lexicon("sq square cu cubic per in")
 UNITS = lexicon("cm pm")
-# "do v need it", "v shud go": what stands beside a "v" that is "we".
-BEFORE_WE = lexicon("do did can could cud shud should shd will wil must are r have hv if when wen why y that dat then")
-AFTER_WE = lexicon(
-    "do did can could cud shud should shd will wil must are r have hv had need get call say see write use"
-)
-# "takes 2 reach us", "wat 4": a digit that is a word, but for what it counts or numbers.
-DIGITS = {"2": "to", "4": "for"}
 NUMBERED = lexicon(
-    "root power class chapter question part type step example rule law page number no table unit lesson n and or of "
-    "is add"
+    "root power class chapter question part type step example rule law page number no table unit lesson and or of is "
+    "add"
 )
+# What in hurried English is a word only beside others: "do v need it", "v shud go"; "takes 2 reach us", "wat 4".
+BEFORE_WE = lexicon("do did can could should will must are have if when why that then")
+AFTER_WE = lexicon("do did can could should will must are have had need get call say see write use")
+DIGITS = {"2": "to", "4": "for"}
 SODIUM = re.compile(r"\bNa(?![a-z])")
 UNKNOWN_HINDI = 0.3  # weight of a Hindi word that neither the glossary nor the books know
 
@@ -114,21 +111,23 @@ class Reader:
 
     def _written_out(self, text: str) -> list[str]:
         """The question's words, shorthand written out where it is some: not the y of (x, y), nor the cm of 5 cm."""
-        typed = words(text)
-        hurried = any(self._glossary.meant(word) != word for word in typed)
+        lowered, typed = text.lower(), words(text)
+        meant = [self._glossary.meant(word) for word in typed]
+        hurried = meant != typed
         asked: list[str] = []
-        for place, found in enumerate(WORD.finditer(text.lower())):
-            word, before = typed[place], typed[place - 1] if place else ""
-            after = "".join(typed[place + 1 : place + 2])
-            around = text[: found.start()].rstrip()[-1:] + text[found.end() :].lstrip()[:1]
-            formula = len(word) == 1 and not FORMULA.isdisjoint(around)
-            unit = word in UNITS and (before.isdigit() or before in MEASURES)
-            if hurried and word == "v" and not formula and (before in BEFORE_WE or after in AFTER_WE):
+        for place, match in enumerate(WORD.finditer(lowered)):
+            word, before, after = typed[place], "".join(meant[:place][-1:]), "".join(meant[place + 1 : place + 2])
+            around = lowered[: match.start()].rstrip()[-1:] + lowered[match.end() :].lstrip()[:1]
+            if (len(word) == 1 and not FORMULA.isdisjoint(around)) or (
+                word in UNITS and (before.isdigit() or before in MEASURES)
+            ):
+                asked.append(word)
+            elif hurried and word == "v" and (before in BEFORE_WE or after in AFTER_WE):
                 asked.append("we")
             elif hurried and word in DIGITS and before.isalpha() and before not in NUMBERED and after.isalpha():
                 asked.append(DIGITS[word])
             else:
-                asked += [word] if formula or unit else words(self._glossary.meant(word))
+                asked += words(meant[place])
         return asked
 
     def _is_hindi(self, asked: list[str]) -> bool:

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.embed import Vectors
 from rag.passage import Passage
 
 OWN = "#"  # in a record's id, between its passage's id and the number of its sentence
-
-Vectors = NDArray[np.float32]
 
 
 class Records:

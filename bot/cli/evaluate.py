@@ -132,7 +132,7 @@ async def _fit(library: Library, learned: list[Example], held_out: list[Example]
     from dataclasses import replace
 
     from rag.certainty import measures
-    from training.classifiers.answerable import fit, fit_certainty
+    from training.classifiers.fitted import fit, fit_certainty
     from training.evals.facts import key_facts
     from training.pairs.data import UNANSWERABLE
 

@@ -8,7 +8,7 @@ from rag.answerable import MEASURES
 from rag.certainty import Certainty, measures
 from rag.fitted import UNFITTED, Fitted
 from rag.passage import Passage, Quote
-from training.classifiers.answerable import REFUSED, fit, fit_certainty
+from training.classifiers.fitted import REFUSED, fit, fit_certainty
 from training.errors import CorpusError
 from training.pairs.data import UNANSWERABLE, Example
 
