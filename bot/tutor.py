@@ -207,6 +207,8 @@ class Tutor:
             quote = await self.grounder.quote(question, found, language=_books(turn))
             if quote is None:
                 return self._not_in_book(found, language, watch)
+            if quote.other_sum:
+                return await self._another_sum(quote, language, watch)
             gathered = await self.grounder.gather(question, found.passages, language=_books(turn))
         draft, lasting = None, True
         try:
@@ -215,12 +217,8 @@ class Tutor:
             logger.warning("no text generated (%s); quoting the book", type(error.__cause__ or error).__name__)
             lasting = False
         text = draft.text if draft else quote.text
-        with watch.stage("screen"):
-            verdict = await screened(self.safety.screen_answer, text)
-        if verdict.action is not Action.ALLOW:
-            return self._fixed(
-                "safety_error", Route.REFUSED, language, watch, incident="unsafe_answer", verdict=verdict
-            )
+        if (withheld := await self._withheld(text, language, watch)) is not None:
+            return withheld
         sources = _sources(draft, quote)
         confidence = draft.confidence if draft else quote.confidence
         answer = Answer(
@@ -276,6 +274,28 @@ class Tutor:
         failed_closed = verdict is UNSAFE
         incident = verdict.category if failed_closed or route is Route.ESCALATED else ""
         return self._fixed(verdict.reply, route, language, watch, incident=incident, verdict=verdict)
+
+    async def _another_sum(self, quote: Quote, language: str, watch: Watch) -> Answer:
+        """The book's worked example for a sum with other numbers. It shows the way; its result is not the answer."""
+        if (withheld := await self._withheld(quote.text, language, watch)) is not None:
+            return withheld
+        sources = _sources(None, quote)
+        return Answer(
+            text=self.replies.say("another_sum", language, example=quote.text),
+            route=Route.NOT_IN_BOOK,
+            language=language,
+            sources=sources,
+            source_line=self._source_line(sources, language),
+            timings=watch.timings(),
+        )
+
+    async def _withheld(self, text: str, language: str, watch: Watch) -> Answer | None:
+        """What is said in place of a text from the book or the model that may not be shown; None where it may."""
+        with watch.stage("screen"):
+            verdict = await screened(self.safety.screen_answer, text)
+        if verdict.action is Action.ALLOW:
+            return None
+        return self._fixed("safety_error", Route.REFUSED, language, watch, incident="unsafe_answer", verdict=verdict)
 
     def _not_in_book(self, found: Retrieval, language: str, watch: Watch) -> Answer:
         if found.nearby:

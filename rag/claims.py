@@ -31,7 +31,8 @@ TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[=+×÷→|]")
 SHORTEST_CLAUSE = 3  # content words; less is too little to recognise a sentence by
 
 # A minus sign belongs to the number that it touches, unless it joins it to what stands before.
-NUMBER = re.compile(r"(?:(?<![\w)])[-−])?\d[\d,]*(?:\.\d+)?")
+NUMBER = re.compile(r"(?:(?<![\w)])[-−])?(?:\d{1,3}(?:,\d{2,3})*,\d{3}(?!\d)|\d+)(?:\.\d+)?")
+_HINDI_DIGITS = {0x0966 + value: str(value) for value in range(10)}
 NUMBERS_IN_WORDS = "zero one two three four five six seven eight nine ten eleven twelve"
 NUMBER_WORDS = {word: str(value) for value, word in enumerate(NUMBERS_IN_WORDS.split())}
 NEGATIONS = lexicon("not no non never cannot without neither nor none nothing nobody nowhere hardly")
@@ -67,6 +68,16 @@ def numbers(text: str) -> set[str]:
     """The numbers of `text`, written plainly: 1,020 and 1020 are one, and so are two and 2."""
     digits = {match.replace(",", "").replace("−", "-") for match in NUMBER.findall(text)}
     return digits | {NUMBER_WORDS[word] for word in words(text) if word in NUMBER_WORDS}
+
+
+def figures(text: str) -> frozenset[str]:
+    """The numbers of `text` in digits, without their signs: what a sum is given. There is none in x2 and CO2."""
+    found = (match[0].replace(",", "").lstrip("-−") for match in NUMBER.finditer(text) if not _of_a_name(text, match))
+    return frozenset(number.translate(_HINDI_DIGITS) for number in found)
+
+
+def _of_a_name(text: str, number: re.Match[str]) -> bool:
+    return text[: number.start()][-1:].isalpha()
 
 
 def negations(text: str) -> int:

@@ -124,7 +124,13 @@ class Reader:
                 asked.append(word)
             elif hurried and word == "v" and (before in BEFORE_WE or after in AFTER_WE):
                 asked.append("we")
-            elif hurried and word in DIGITS and before.isalpha() and before not in NUMBERED and after.isalpha():
+            elif (
+                (hurried or before == "how")
+                and word in DIGITS
+                and before.isalpha()
+                and before not in NUMBERED
+                and after.isalpha()
+            ):
                 asked.append(DIGITS[word])
             else:
                 asked += words(meant[place])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from rag.claims import figures
 from rag.embed import Vectors
 from rag.lexical import GUESSED, tokens
 from rag.passage import Passage, Quote
 from rag.phonetic import in_devanagari
-from rag.question import Question
+from rag.question import DIGITS, Question
 from rag.sentences import split
 from rag.words import stem, topic, words
 
@@ -28,6 +29,7 @@ SPOKEN = 0.4  # if its book is in the script of the question: a child who asks i
 TOPIC = 0.2  # times the share of the question's topic words in it
 DEFINES = 0.25  # if it says what X is and the question asks so
 EXPLAINS = 0.08  # if it gives a reason and the question asks why
+FIGURES = 0.2  # times the share of the question's numbers in it, or in the worked example it belongs to
 # What share of the best sentence's worth another one needs: the next of the same paragraph, and any other. On the train
 # and dev splits 4 sentences, 0.3 and 0.6 hold 0.04 more of the key facts than 3, 0.5 and 0.8, in 12 words more.
 NEXT = 0.3
@@ -55,6 +57,11 @@ HINDI_WHAT_IS = re.compile(
 )
 HINDI_DEFINES = re.compile(r"(?:है|हैं|कहते हैं|कहलात[ाीे] (?:है|हैं))[।.]?$")
 WHY = re.compile(r"^\s*(?:why|y)\b|क्यों|\bky(?:on|un|u|o)\b", re.IGNORECASE)
+CHECKS = re.compile(
+    r"^\s*(?:is|are|was|were|does|do|did|can|has|have)(?:n't)?\b|"
+    r"(?:\b(?:right|rite|correct|na)|n't (?:it|they|he|she|we|i)|(?:^|\s)(?:न|ना))\W*$",
+    re.IGNORECASE,
+)
 COUNTED = {
     word: count
     for count, spelled in enumerate(("two दो", "three तीन", "four चार", "five पाँच पांच", "six छह छः"), start=2)
@@ -79,6 +86,8 @@ class _Asked:
     term: frozenset[str]  # of the X in "What is X?"
     why: bool
     counts: bool  # "the three parts of ..."
+    figures: frozenset[str]
+    checks: bool  # "Isn't 100 the 34th term?": one of the figures is what the student makes of the others
     forms: tuple[frozenset[str], ...]  # the tokens that stand for each of its words
 
 
@@ -102,8 +111,17 @@ def choose(
         own = chosen.worth
         worth = own + _standing(passage, place, spoken)
         if own >= QUOTABLE and (best is None or worth > best[0]):
-            best = worth, Quote(" ".join(sentences[n].text for n in picked), passage, chosen.text, own)
+            best = worth, _quoted(asked, sentences, picked, passage, chosen)
     return best[1] if best else None
+
+
+def _quoted(
+    asked: _Asked, sentences: Sequence[_Sentence], picked: Sequence[int], passage: Passage, chosen: _Sentence
+) -> Quote:
+    text = " ".join(sentences[n].text for n in picked)
+    missing = len(asked.figures - figures(text))
+    other_sum = EXAMPLE.match(text) is not None and missing > asked.checks
+    return Quote(text, passage, chosen.text, chosen.worth, other_sum=other_sum)
 
 
 def gather(
@@ -155,7 +173,9 @@ def _asked(question: Question) -> _Asked:
         term = topic(question.english) if defined else frozenset()
     why = WHY.search(question.text) is not None or question.english.lower().startswith("why")
     counts = any(word in COUNTED for word in words(question.english))
-    return _Asked(topic(question.english), term, why, counts, forms)
+    given = figures(question.text) - (DIGITS.keys() - figures(question.english))
+    checks = CHECKS.search(question.text) is not None
+    return _Asked(topic(question.english), term, why, counts, given, checks, forms)
 
 
 def _weigh(asked: _Asked, text: str, similar: Vectors | None) -> list[_Sentence]:
@@ -168,7 +188,20 @@ def _weigh(asked: _Asked, text: str, similar: Vectors | None) -> list[_Sentence]
         worth += TOPIC * share + (DEFINES if says_what else 0.0)
         worth += EXPLAINS if asked.why and REASON.search(sentence) else 0.0
         found.append(_Sentence(sentence, worth, line))
-    return found
+    return [_with_figures(asked, found, place) for place in range(len(found))] if asked.figures else found
+
+
+def _with_figures(asked: _Asked, sentences: Sequence[_Sentence], place: int) -> _Sentence:
+    """The sentence, worth more for each number of the question that it or its worked example has.
+
+    In "You must be 30, right?" the number may be the mistake: then only worked examples gain by having it.
+    """
+    example = _example(sentences, place)
+    if asked.checks and not example:
+        return sentences[place]
+    given = " ".join(sentences[n].text for n in example or (place,))
+    share = len(asked.figures & figures(given)) / len(asked.figures)
+    return replace(sentences[place], worth=sentences[place].worth + FIGURES * share)
 
 
 def _of_english(asked: _Asked, sentence: str) -> tuple[float, bool]:

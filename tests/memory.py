@@ -140,6 +140,7 @@ class MemoryLibrary:
     passages: tuple[Passage, ...] = ()
     nearby: tuple[str, ...] = ()
     quotable: bool = True
+    other_sum: bool = False  # what is quoted is a worked example with other numbers
     beside: str = ""  # a sentence that holds this is beside the point
 
     async def retrieve(
@@ -172,7 +173,8 @@ class MemoryLibrary:
 
     async def quote(self, question: str, found: Retrieval, *, language: str | None = None) -> Quote | None:
         best = found.passages[0]
-        return Quote(best.text.split(".")[0] + ".", best, confidence=best.score) if self.quotable else None
+        text = best.text.split(".")[0] + "."
+        return Quote(text, best, confidence=best.score, other_sum=self.other_sum) if self.quotable else None
 
 
 @dataclass

@@ -154,6 +154,24 @@ async def test_passages_without_a_fitting_sentence_are_not_in_the_book() -> None
     assert answer.route is Route.NOT_IN_BOOK
 
 
+async def test_a_sum_with_other_numbers_is_shown_the_way_and_told_that_it_is_another() -> None:
+    model = ListGenerator(["Plants need sunlight."])
+    answer = await tutor(model, MemoryLibrary((PAGE,), other_sum=True)).answer(turn("How many plants does Asha have?"))
+    assert answer.route is Route.NOT_IN_BOOK
+    example = "Photosynthesis is how green plants make food."
+    assert answer.text == REPLIES.say("another_sum", "en", example=example)
+    assert [source.page for source in answer.sources] == [2]
+    assert "Photosynthesis, How Plants Make Food" in answer.source_line
+    assert model.prompts == []
+
+
+async def test_an_unsafe_example_is_not_shown_beside_another_sum() -> None:
+    library = MemoryLibrary((replace(PAGE, text="A forbidden thing."),), other_sum=True)
+    answer = await tutor(None, library).answer(turn("How much?"))
+    assert answer.route is Route.REFUSED
+    assert "forbidden" not in answer.message()
+
+
 @pytest.mark.parametrize(("confidence", "cautious"), [(0.49, True), (0.9, False)])
 async def test_low_confidence_asks_to_verify_with_the_teacher(confidence: float, cautious: bool) -> None:
     answer = await tutor(ListGenerator(["Plants need sunlight."], confidence)).answer(turn("What do plants need?"))

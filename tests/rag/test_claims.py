@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rag.chunk import chunk
-from rag.claims import bare, bears_out, clauses, numbers, telling
+from rag.claims import bare, bears_out, clauses, figures, numbers, telling
 from rag.ingest import Textbook
 from rag.sentences import split
 
@@ -80,6 +80,11 @@ def test_a_sentence_does_not_bear_out_what_it_does_not_say(evidence: str, claim:
 
 def test_numbers_are_read_plainly() -> None:
     assert numbers("1,020 m, two, 3.5 and −7 but 9 − 4") == {"1020", "2", "3.5", "-7", "9", "4"}
+    assert numbers("Rs 12,50,000 at the point (3,2), then 7,14") == {"1250000", "3", "2", "7", "14"}
+
+
+def test_the_figures_of_a_sum_have_no_signs_and_one_script() -> None:
+    assert figures("2 trains at −7.5 km, १५० km and two more, 1,020 in all, x2 and CO2") == {"2", "7.5", "150", "1020"}
 
 
 def test_clauses_are_only_those_that_say_enough() -> None:

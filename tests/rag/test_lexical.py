@@ -90,6 +90,7 @@ HURRIED = Glossary(
         ("hw long is 5 cm n 2 sq cm", "how long is 5 cm and 2 sq cm"),
         ("hw long does light take 2 reach leaves", "how long does light take to reach leaves"),
         ("wat is root 2 on the line", "what is root 2 on the line"),
+        ("food how 2 make", "food how to make"),
         ("Add 2 leaves", "Add 2 leaves"),  # nothing else is shorthand, so neither is the number
         ("leaves make food, na?", "leaves make food"),
         ("wat is Na", "what is na"),  # sodium

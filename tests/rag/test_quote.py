@@ -155,6 +155,37 @@ def test_a_worked_example_in_the_midst_of_a_paragraph_is_not_cut(
     assert own.text == example
 
 
+@pytest.mark.parametrize(
+    ("asked", "other"),
+    [
+        ("A fan of 60 W runs for 5 hours. How many units does it use?", False),
+        ("A fan of 75 W runs for 8 hours. How many units does it use?", True),
+        ("How many units does a fan use?", False),
+        ("A fan of 60 W that runs for 5 hours uses 3 units, right?", False),
+    ],
+)
+def test_a_worked_example_with_other_numbers_is_told_from_the_one_asked_about(
+    grounding: Grounding, make_passage: MakePassage, asked: str, other: bool
+) -> None:
+    example = (
+        "Example 6. A fan of 60 W runs for 5 hours. How many units does the fan use? 60 × 5 = 300. It uses 0.3 units."
+    )
+    quote = grounding.quote(plain(asked), [make_passage(example)])
+    assert quote is not None
+    assert quote.text == example
+    assert quote.other_sum is other
+
+
+def test_the_example_with_the_numbers_asked_about_is_quoted(grounding: Grounding, make_passage: MakePassage) -> None:
+    first = "Example 1. Find the mean of five numbers whose sum is 90. The mean is 90 ÷ 5 = 18."
+    second = "Example 2. Find the mean of four numbers whose sum is 52. The mean is 52 ÷ 4 = 13."
+    held = [make_passage(f"{first}\n{second}")]
+    for total, example in ((90, first), (52, second)):
+        quote = grounding.quote(plain(f"The sum of some numbers is {total}. What is their mean?"), held)
+        assert quote is not None
+        assert quote.text == example
+
+
 STEAM = (
     "Water boils at 100 degrees Celsius. Steam is water as a gas. It is not seen. Watt watched a kettle as a boy. "
     "His first engine was sold in 1776."
