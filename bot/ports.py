@@ -341,8 +341,11 @@ class Grounder(Protocol):
         """One Support a sentence of `text`, in order."""
         ...
 
-    async def answers(self, question: str, sentence: str, quote: Quote) -> bool:
-        """Whether a sentence bears on the question about as well as `quote`, the book's own best sentences."""
+    async def answers(self, question: str, text: str, quote: Quote, *, says: float) -> bool:
+        """Whether a text bears on the question about as well as `quote`, the book's own best sentences.
+
+        It must also have the share `says` of the quote's content words.
+        """
         ...
 
     def complete(self, text: str) -> int:

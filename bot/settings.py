@@ -122,6 +122,13 @@ class ModelSettings(BaseModel):
     )
     timeout: float = Field(60.0, gt=0, description="Seconds one generation may take before the book is quoted instead.")
     enabled: bool = Field(True, description="false: never generate, always quote the book.")
+    says: float = Field(
+        0.8,
+        ge=0.0,
+        le=1.0,
+        description="Share of the words of the book's own best sentences that an answer must have to be shown instead. "
+        "Below 0.8 the shipped model leaves out what matters; a large one says the same in fewer words: 0.4.",
+    )
     slots: int = Field(16, ge=1, le=256, description="Answers written side by side; fewer where memory is short.")
     waiting: int = Field(
         64, ge=1, le=10_000, description="Questions that may wait for the model; with more the book is quoted at once."

@@ -101,7 +101,8 @@ class Tutor:
 
     `prompt` builds the model's messages from question and passages (inference.prompt.grounded); `everyday` recognises a
     greeting or an off-topic request and names route and reply; `calculate` works out what is a computation and nothing
-    else (bot.calculating), given the message and a language; `commands` runs slash commands and asks for consent.
+    else (bot.calculating), given the message and a language; `commands` runs slash commands and asks for consent. What
+    is written is shown where it has the share `says` of the content words that the book would be quoted with.
     """
 
     safety: Safety
@@ -116,6 +117,7 @@ class Tutor:
     decoding: Decoding
     recall: Recall | None = None  # None: every question is answered from the book
     passages: int = 3
+    says: float = 0.8
     longest_question: int = 2000
 
     async def answer(self, turn: Turn, publish: Publish = unheard) -> Answer:
@@ -261,7 +263,7 @@ class Tutor:
             subject=self._topic(turn, passages),
             conversation=turn.conversation,
         )
-        proof = Proof(self.grounder, self.safety, question, passages, quote, publish)
+        proof = Proof(self.grounder, self.safety, question, passages, quote, publish, self.says)
         with watch.stage("write"):
             return await proof.read(stream)
 

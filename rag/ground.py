@@ -22,9 +22,6 @@ SIMILAR = 0.6
 # asked about raised the key facts of what the model wrote from 0.19 to 0.93 where it had not seen the question, and
 # from 0.86 to 0.97 where it had.
 OFF_THE_POINT = 0.1
-# What share of the words of the quote's best sentence a sentence must have to be shown instead. The shipped model of 4
-# million parameters copies a true beginning and leaves out what matters: "A trophic level in the next."
-SAYS = 0.5
 REMEMBERED_PASSAGES = 512
 REMEMBERED_TEXTS = 64  # a sentence is checked against the passages and then against the quote, which stays the same
 
@@ -96,20 +93,22 @@ class Grounding:
         """What of each passage bears on the question, best first: what a model is given. Arguments as for `quote`."""
         return gather(question, self._with_similarity(question, passages, vector), language, words=words)
 
-    def answers(self, question: Question, sentence: str, quote: Quote, vector: Vectors | None = None) -> bool:
-        """Whether `sentence` bears on `question` about as well as `quote`, what the book itself has to say.
+    def answers(
+        self, question: Question, text: str, quote: Quote, vector: Vectors | None = None, *, says: float
+    ) -> bool:
+        """Whether `text` bears on `question` about as well as `quote`, what the book itself has to say.
 
-        A sentence can be true to the book and still answer something else: it must name as much of what is asked about
-        as the quote does, be nearly as close to the question, say what a thing is where the question asks that and the
-        quote says it, and have half of the words of the quote's best sentence. `vector` is the question's, when the
-        caller has it.
+        Text can be true to the book and still answer something else, or too little: it must name as much of what is
+        asked about as the quote does, be nearly as close to the question, say what a thing is where the question asks
+        that and the quote says it, and have the share `says` of the quote's content words. `vector` is the question's,
+        when the caller has it.
         """
         asked = self._embedder.embed_question(question) if vector is None else vector
-        near, quoted = self._vectors([bare(sentence), quote.text]) @ asked
-        named = _named(question.english, sentence) >= _named(question.english, quote.text)
-        as_told = defines(question, sentence) or not defines(question, quote.text)
-        told, said = set(content(quote.best)), set(content(sentence))
-        return bool(near >= quoted - OFF_THE_POINT and named and as_told and len(told & said) >= SAYS * len(told))
+        near, quoted = self._vectors([bare(text), quote.text]) @ asked
+        named = _named(question.english, text) >= _named(question.english, quote.text)
+        as_told = defines(question, text) or not defines(question, quote.text)
+        told, said = set(content(quote.text)), set(content(text))
+        return bool(near >= quoted - OFF_THE_POINT and named and as_told and len(told & said) >= says * len(told))
 
     def _with_similarity(
         self, question: Question, passages: Sequence[Passage], vector: Vectors | None

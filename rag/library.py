@@ -241,12 +241,12 @@ class Library:
 
         return await self._run(choose)
 
-    async def answers(self, question: str, sentence: str, quote: Quote) -> bool:
-        """Whether a sentence bears on the question about as well as the book's own best sentences."""
+    async def answers(self, question: str, text: str, quote: Quote, *, says: float) -> bool:
+        """Whether a text bears on the question about as well as the book's own best sentences (`Grounding.answers`)."""
 
         def judge() -> bool:
             read, vector = self._read(question)
-            return self._grounding.answers(read, sentence, quote, vector)
+            return self._grounding.answers(read, text, quote, vector, says=says)
 
         return await self._run(judge)
 

@@ -16,7 +16,7 @@ from rag.sentences import split
 from rag.words import stem, topic, words
 
 LONGEST = 4  # sentences
-GATHERED = 120  # words
+GATHERED = 80  # words
 COUNTING = 5  # words that a sentence ends with when it counts what follows
 LINE = 2  # sentences of a line in a list
 OPENING = 4  # words that a Hindi sentence names what it defines within
@@ -131,27 +131,29 @@ def gather(
     *,
     words: int = GATHERED,
 ) -> list[str]:
-    """What of each passage bears on the question, best passage first, in about `words` words altogether.
+    """The sentences that bear on the question, the best first, in about `words` words altogether.
 
-    Sentences are taken whole, by their worth, each with what it leans on, and given in the order of the book. A passage
-    of which nothing is taken is left out. Arguments as for `choose`.
+    Each comes with what it leans on, as one text; a worked example is one whole. Arguments as for `choose`.
     """
     asked, spoken = _asked(question), language or question.language
     weighed = [_weigh(asked, passage.text, similar) for passage, similar in passages]
     standing = [_standing(passage, n, spoken) for n, (passage, _) in enumerate(passages)]
     places = [(n, place) for n, sentences in enumerate(weighed) for place in range(len(sentences))]
     ranked = sorted(places, key=lambda at: weighed[at[0]][at[1]].worth + standing[at[0]], reverse=True)
-    taken: list[set[int]] = [set() for _ in passages]
-    order: dict[int, None] = {}
+    texts: list[tuple[int, set[int]]] = []  # the passage of each, and the places of its sentences
     room = words
     for n, place in ranked:
-        group = set(_with_antecedent(weighed[n], place) or _example(weighed[n], place)) - taken[n]
-        size = sum(len(weighed[n][one].text.split()) for one in group)
-        if group and (size <= room or not order):
-            taken[n] |= group
-            order[n] = None
+        needed = set(_with_antecedent(weighed[n], place) or _example(weighed[n], place))
+        leans_on = next((held for of, held in texts if of == n and held & needed), set[int]())
+        added = needed - leans_on
+        size = sum(len(weighed[n][one].text.split()) for one in added)
+        if added and (size <= room or not texts):
+            if not leans_on:
+                texts.append((n, leans_on))
+            leans_on |= added
             room -= size
-    return [" ".join(weighed[n][place].text for place in sorted(taken[n])) for n in order]
+    said = (" ".join(weighed[n][place].text for place in sorted(held)) for n, held in texts)
+    return list(dict.fromkeys(said))  # two chapters may say the same
 
 
 def defines(question: Question, text: str) -> bool:

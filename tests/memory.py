@@ -162,8 +162,8 @@ class MemoryLibrary:
             for sentence, passage in zip(sentences, found, strict=True)
         ]
 
-    async def answers(self, question: str, sentence: str, quote: Quote) -> bool:
-        return self.beside not in sentence if self.beside else True
+    async def answers(self, question: str, text: str, quote: Quote, *, says: float) -> bool:
+        return self.beside not in text if self.beside else True
 
     def complete(self, text: str) -> int:
         return text.rfind(". ") + 2 if ". " in text else 0

@@ -193,15 +193,19 @@ async def _judged_with(
 
 
 @app.command("all")
-def everything(recipe: BaseRecipe = "base-cpu", adapter_recipe: str = "adapter-cpu", corpus: Corpus = None) -> None:
-    """Remake what is shipped: tokenizer, base model and general adapter, into the folders the recipes name."""
+def everything(recipe: BaseRecipe = "pretrain-10m", adapter_recipe: str = "adapter-cpu", corpus: Corpus = None) -> None:
+    """Remake what is shipped: tokenizer, base model and general adapter, into the folders the recipes name.
+
+    The shipped base model was made with a corpus: name its folder, or it learns from the textbooks alone.
+    """
     tokenizer(recipe, corpus, None)
     pretrain(recipe, corpus, None)
     with training():
         from inference.adapters import Shelf
 
         settings = load_settings()
-        arguments = section(found(adapter_recipe, runs=settings.home / "runs").sft, adapter_recipe, "sft")
+        base = section(found(recipe).pretrain, recipe, "pretrain").output
+        arguments = section(found(adapter_recipe, base=base, runs=settings.home / "runs").sft, adapter_recipe, "sft")
         card = trained(settings, arguments, pairs([SHIPPED]))
         Shelf(arguments.adapters).promote(card, by="sahpathi train all")
     out.print(f"{card.id} is trained and promoted in {arguments.adapters}.")

@@ -66,6 +66,7 @@ async def opened_tutor(
             prompt=grounded,
             decoding=Decoding(**settings.decoding.model_dump()),
             passages=settings.retrieval.passages,
+            says=settings.model.says,
             longest_question=settings.limits.question_characters,
         )
         yield Opened(tutor, library, engine, commands)

@@ -193,7 +193,7 @@ STEAM = (
 RAIN = "Clouds are made of tiny drops of water. Do you like rain? Steam from a kettle is a small cloud."
 
 
-def test_what_bears_on_the_question_is_gathered_best_first_and_in_the_order_of_the_book(
+def test_sentences_that_bear_on_the_question_are_gathered_best_first_with_what_they_lean_on(
     grounding: Grounding, make_passage: MakePassage
 ) -> None:
     held = [make_passage(RAIN, page=4), make_passage(STEAM, page=9)]
@@ -201,6 +201,13 @@ def test_what_bears_on_the_question_is_gathered_best_first_and_in_the_order_of_t
     assert texts == ["Steam is water as a gas.", "Steam from a kettle is a small cloud."]
     leaning = grounding.gather(plain("Why is steam not seen?"), held[1:], words=10)
     assert leaning == ["Steam is water as a gas. It is not seen."]
+    later = grounding.gather(plain("What is steam? Is it seen?"), held[1:], words=10)
+    assert later == leaning  # not "It is not seen." by itself, though its first sentence was taken before
+
+
+def test_what_two_pages_say_in_the_same_words_is_gathered_once(grounding: Grounding, make_passage: MakePassage) -> None:
+    held = [make_passage("Steam is water as a gas.", page=page) for page in (4, 9)]
+    assert grounding.gather(plain("What is steam?"), held) == ["Steam is water as a gas."]
 
 
 def test_what_is_gathered_has_about_as_many_words_as_asked_for(grounding: Grounding, make_passage: MakePassage) -> None:

@@ -36,10 +36,10 @@ def test_some_documents_refuse_and_most_answer(made: list[Grounded]) -> None:
     assert 0 < refusals < 80
 
 
-def test_the_passage_that_answers_is_first_more_than_half_of_the_time_and_not_always(made: list[Grounded]) -> None:
+def test_the_passage_that_answers_is_first_most_of_the_time_and_not_always(made: list[Grounded]) -> None:
     several = [document for document in made if len(document.passages) > 1 and document.answer != NOT_IN_PASSAGES]
     first = sum(document.answer in document.passages[0] for document in several)
-    assert 0.55 * len(several) < first < 0.9 * len(several)
+    assert 0.85 * len(several) < first < 0.98 * len(several)
 
 
 def test_the_same_state_gives_the_same_document(textbooks: Path) -> None:

@@ -207,7 +207,7 @@ def guessing(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = ids.clone()
     labels[:, : len(prompt)] = -100
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
-    for _ in range(60):
+    for _ in range(150):
         loss = model(ids, labels=labels).loss
         loss.backward()
         optimizer.step()

@@ -21,7 +21,7 @@ def test_the_shipped_recipes_load() -> None:
         "adapter-cpu", "base-cpu", "classic", "dpo-cpu", "grpo", "pretrain-10m", "pretrain-accelerator", "safety-cpu",
     ]  # fmt: skip
     assert recipe("safety-cpu").safety is not None
-    small, large, adapter = recipe("base-cpu"), recipe("pretrain-accelerator"), recipe("adapter-cpu")
+    small, large, adapter = recipe("pretrain-10m"), recipe("pretrain-accelerator"), recipe("adapter-cpu")
     assert small.tokenizer is not None
     assert small.pretrain is not None
     assert small.tokenizer.output == small.pretrain.output

@@ -186,9 +186,11 @@ def _drafted(rng: random.Random, runs: Sequence[Run], asked: Asked, words: int) 
 
 
 def _stop(rng: random.Random, run: Run, at: int) -> int:
-    """Where an answer that starts at sentence `at` ends: it has one or two sentences, both on the same thing."""
-    more = at + 1 < len(run) and asking.goes_on(run[at + 1], run[at])
-    return at + (rng.choice((1, 2, 2)) if more else 1)
+    """Where an answer that starts at sentence `at` ends: it has one to three sentences, all on the same thing."""
+    stop, longest = at + 1, rng.choice((1, 2, 2, 3))
+    while stop - at < longest and stop < len(run) and asking.goes_on(run[stop], run[stop - 1]):
+        stop += 1
+    return stop
 
 
 def length(text: str) -> int:

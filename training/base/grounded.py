@@ -30,7 +30,8 @@ NOT_IN_PASSAGES_HINDI = "मुझे इन पाठों में इसक
 
 REFUSALS = frozenset({NOT_IN_PASSAGES, NOT_IN_PASSAGES_HINDI})
 _PAIR = 50  # words: less do not hold what a pair's answer was made from
-_UNANSWERABLE = 0.06  # share of documents without the passage that answers
+_UNANSWERABLE = 0.03  # share of documents without the passage that answers
+_ELSEWHERE = 0.15  # share of documents in which that passage may stand anywhere, not first
 _CARELESS = 0.1  # share of questions typed as on a phone
 _IN_HINDI = frozenset({"hi", "hinglish"})  # how a question may be put on a book that is in English
 
@@ -177,14 +178,14 @@ def disguise(
 
 
 def _assemble(rng: random.Random, draft: Draft) -> Grounded:
-    """The passage that answers first, as the tutor ranks them, or half of the time anywhere, as it may be mistaken.
+    """The passage that answers first, as the tutor gives it, or at times anywhere, as the tutor may be mistaken.
 
     In a few documents it is taken away, and the answer says so.
     """
     if draft.others and rng.random() < _UNANSWERABLE:
         return Grounded(draft.question, draft.others, refusal_of(draft.question))
     passages = [draft.gold, *draft.others]
-    if rng.random() < 0.5:
+    if rng.random() < _ELSEWHERE:
         rng.shuffle(passages)
     return Grounded(draft.question, tuple(passages), draft.answer)
 

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from inference.prompt import END, grounded
 from training.base.grounded import Grounded, Maker
 
-_SHORTEST = 12  # words in the passages of a document
+_SHORTEST, _LONGEST = 12, 120  # words in the passages of a document
 _AROUND = 100  # tokens of system line, question and answer
 
 IGNORED = -100  # the label of a token that is not learned
@@ -111,7 +111,9 @@ class Stream(Dataset[Batch]):
         """Add grounded documents, long ones and short ones, until there is no room for another."""
         room = length
         while room > _AROUND + 4 * _SHORTEST:
-            longest = max(_SHORTEST + 1, min(length // 3, (room - _AROUND) // 2))  # in words, of about 1.5 tokens
+            longest = max(
+                _SHORTEST + 1, min(_LONGEST, length // 3, (room - _AROUND) // 2)
+            )  # in words, of about 1.5 tokens
             ids, labels = render(self._tokenizer, self._maker.make(rng, rng.randint(_SHORTEST, longest)))
             if len(ids) > room:
                 return

@@ -12,6 +12,7 @@ from inference.prompt import grounded, shortened
 from training.base.grounded import refusal_of
 from training.errors import TrainingError
 from training.pairs.data import SELF, Example
+from training.pairs.evidence import borne_out
 
 logger = logging.getLogger(__name__)
 
@@ -20,18 +21,27 @@ Retrieve = Callable[[str], Sequence[str]]
 
 
 def build(
-    examples: Sequence[Example], retrieve: Retrieve, *, unanswerable: float = 0.0, seed: int = 0
+    examples: Sequence[Example],
+    retrieve: Retrieve,
+    *,
+    unanswerable: float = 0.0,
+    from_passages: bool = False,
+    seed: int = 0,
 ) -> list[list[Message]]:
     """One conversation an example: the grounded prompt with its passages, and the answer.
 
     The earlier turns of a dialogue stand before, as at serving time; every answer in it is learned. What is asked about
-    the tutor itself needs no passages. To a share `unanswerable` of the others a second conversation is added, with the
+    the tutor itself needs no passages. With `from_passages` what an example's passages do not hold is not learned
+    (`evidence.borne_out`). To a share `unanswerable` of the others a second conversation is added, with the
     passages of an example from elsewhere in the books.
     """
     held = [e if e.kind == SELF else replace(e, passages=e.passages or tuple(retrieve(e.question))) for e in examples]
     held = [example for example in held if example.passages or example.kind == SELF]
     if left_out := len(examples) - len(held):
         logger.warning("%d of %d examples left out: nothing is retrieved for them", left_out, len(examples))
+    if from_passages:
+        held, before = [borne for example in held if (borne := borne_out(example))], len(held)
+        logger.info("%d of %d examples left out: their passages hold none of the answer", before - len(held), before)
     conversations = [_conversation(example) for example in held]
     rng = random.Random(seed)
     from_books = [example for example in held if example.kind != SELF]

@@ -88,7 +88,7 @@ def _gather(args: SftArguments, examples: Sequence[Example], retrieve: Retrieve)
         raise TrainingError(f"there is one example to train on; at least {_FEWEST} are needed, and 50 to gain much")
     if not dev:
         learned, dev = _split(learned, args.validation, args.seed)
-    train = build(learned, retrieve, unanswerable=args.unanswerable, seed=args.seed)
+    train = build(learned, retrieve, unanswerable=args.unanswerable, from_passages=args.from_passages, seed=args.seed)
     if not train:
         raise TrainingError("there is nothing to train on: no example of the train split has passages to answer from")
     held_out = of_split(examples, "test") or dev
@@ -96,8 +96,8 @@ def _gather(args: SftArguments, examples: Sequence[Example], retrieve: Retrieve)
     return _Material(
         learned,
         train,
-        build(_some(few, dev, args.measured), retrieve),
-        build(_some(few, held_out, args.measured), retrieve),
+        build(_some(few, dev, args.measured), retrieve, from_passages=args.from_passages),
+        build(_some(few, held_out, args.measured), retrieve, from_passages=args.from_passages),
     )
 
 

@@ -50,6 +50,8 @@ class SftArguments:
     report_to:      "tensorboard" or "wandb" as well as the record; "": the record alone
     unanswerable:   share of extra examples whose passages belong to another question; the answer is that line which
                     says so
+    from_passages:  learn of an answer only what the passages hold, and take it from them where they do not hold it:
+                    for small models, which learn to make things up otherwise
     precision:      float32; bfloat16 (weights of the base and arithmetic; the adapter and its optimiser stay in
                     float32); auto: bfloat16 where the processor or accelerator has it
     device:         cpu, cuda or auto
@@ -86,6 +88,7 @@ class SftArguments:
     checkpoint_every: int = 50
     report_to: str = ""
     unanswerable: float = 0.1
+    from_passages: bool = False
     precision: str = "auto"
     device: str = "auto"
     seed: int = 7

@@ -236,7 +236,7 @@ def test_validate_names_what_cannot_be_trained_on(home: Path, tmp_path: Path) ->
 
 def test_validate_counts_by_the_base_model_that_is_named(home: Path, tmp_path: Path) -> None:
     shipped = Path(__file__).parents[3] / "data" / "models" / "base"
-    file = lines(tmp_path / "own.jsonl", pair("q", "पानी " * 300))
+    file = lines(tmp_path / "own.jsonl", pair("q", "ङ्ग्ञ्ज्ट्ठ " * 300))
     assert "can be trained on" in run("validate", file).stdout
     assert "tokens" in run("validate", file, "--base", shipped, code=1).stdout
     assert "absent" in refused("validate", file, "--base", tmp_path / "absent")
