@@ -141,7 +141,8 @@ class MemoryLibrary:
     nearby: tuple[str, ...] = ()
     quotable: bool = True
     other_sum: bool = False  # what is quoted is a worked example with other numbers
-    beside: str = ""  # a sentence that holds this is beside the point
+    beside: str = ""  # a text that holds this is beside the point
+    needed: str = ""  # a text without this says too little
 
     async def retrieve(
         self,
@@ -163,7 +164,7 @@ class MemoryLibrary:
         ]
 
     async def answers(self, question: str, text: str, quote: Quote, *, says: float) -> bool:
-        return self.beside not in text if self.beside else True
+        return self.needed in text and not (self.beside and self.beside in text)
 
     def complete(self, text: str) -> int:
         return text.rfind(". ") + 2 if ". " in text else 0

@@ -109,6 +109,26 @@ async def test_what_is_true_but_beside_the_point_is_not_an_answer() -> None:
     assert answer.route is Route.QUOTED
 
 
+async def test_what_says_too_little_is_kept_back_until_it_says_enough() -> None:
+    heard = Heard()
+    library = MemoryLibrary((PAGE,), needed="chlorophyll")
+    writer = ListGenerator(["Plants need sunlight. ", "Leaves hold chlorophyll. ", "Plants need sunlight."])
+    answer = await tutor(writer, library).answer(turn("What do leaves hold?"), heard)
+    assert heard == ["Plants need sunlight. Leaves hold chlorophyll.", " Plants need sunlight."]
+    assert answer.route is Route.GENERATED
+    assert answer.text == "".join(heard)
+
+
+@pytest.mark.parametrize("rest", ["", "Plants eat soil. ", "A forbidden thing. "])
+async def test_what_never_says_enough_is_not_shown(rest: str) -> None:
+    heard = Heard()
+    writer = ListGenerator(["Plants need sunlight. ", rest, "Leaves hold chlorophyll."][: 2 if not rest else 3])
+    answer = await tutor(writer, MemoryLibrary((PAGE,), needed="chlorophyll")).answer(turn("What is held?"), heard)
+    assert heard == []
+    assert answer.route is Route.QUOTED
+    assert writer.closed_early is bool(rest)  # nothing after a sentence that failed could make it enough
+
+
 async def test_an_answer_does_not_wander_to_another_page() -> None:
     other = replace(PAGE, id="p2", page=9, text="A cell is small.")
     writer = ListGenerator(["Plants need sunlight. ", "A cell is small."])
