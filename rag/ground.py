@@ -103,12 +103,14 @@ class Grounding:
         that and the quote says it, and have the share `says` of the quote's content words. `vector` is the question's,
         when the caller has it.
         """
-        asked = self._embedder.embed_question(question) if vector is None else vector
-        near, quoted = self._vectors([bare(text), quote.text]) @ asked
-        named = _named(question.english, text) >= _named(question.english, quote.text)
-        as_told = defines(question, text) or not defines(question, quote.text)
         told, said = set(content(quote.text)), set(content(text))
-        return bool(near >= quoted - OFF_THE_POINT and named and as_told and len(told & said) >= says * len(told))
+        if len(told & said) < says * len(told) or (defines(question, quote.text) and not defines(question, text)):
+            return False
+        if _named(question.english, text) < _named(question.english, quote.text):
+            return False
+        asked = self._embedder.embed_question(question) if vector is None else vector  # after what words can tell
+        near, quoted = self._vectors([bare(text), quote.text]) @ asked
+        return bool(near >= quoted - OFF_THE_POINT)
 
     def _with_similarity(
         self, question: Question, passages: Sequence[Passage], vector: Vectors | None

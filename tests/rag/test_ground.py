@@ -122,6 +122,21 @@ def test_vectors_of_the_index_are_used_where_there_are_some(embedder: Embedder, 
     assert asked == held
 
 
+def test_what_words_tell_to_be_no_answer_is_not_read(
+    embedder: Embedder, make_passage: MakePassage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Embedder(embedder.name)
+    asked = embedder.embed(["What do leaves hold?"])[0]
+
+    def reading(texts: Sequence[str]) -> Vectors:
+        raise AssertionError(texts)
+
+    monkeypatch.setattr(counted, "embed", reading)
+    quote = Quote("Leaves hold chlorophyll. Stomata let air in.", make_passage("Leaves hold chlorophyll."))
+    for text in ("Leaves hold chlorophyll.", "Glass is transparent."):
+        assert not Grounding(counted).answers(plain("What do leaves hold?"), text, quote, asked, says=0.8)
+
+
 def test_a_sentence_and_the_quote_are_read_once(
     embedder: Embedder, held: list[Passage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +153,7 @@ def test_a_sentence_and_the_quote_are_read_once(
     quote = "Photosynthesis takes place mainly in the leaves. It stops at night."
     for sentence in ("Green plants make food from carbon dioxide and water.", "Clear glass is transparent."):
         grounding.check(sentence, held, "How do plants live?")
-        grounding.answers(plain("How do plants live?"), sentence, Quote(quote, held[0]), asked, says=0.5)
+        for asking in ("What is it?", "How is it?"):
+            grounding.answers(plain(asking), sentence, Quote(quote, held[0]), asked, says=0.0)
     assert read.count(quote) == 1
     assert read.count("Clear glass is transparent.") <= 2  # as a claim, and as a sentence of the book
