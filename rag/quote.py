@@ -28,6 +28,7 @@ PLACE = 0.05  # less for each passage that retrieval put before its own
 SPOKEN = 0.4  # if its book is in the script of the question: a child who asks in Hindi wants to read Hindi
 TOPIC = 0.2  # times the share of the question's topic words in it
 DEFINES = 0.25  # if it says what X is and the question asks so
+IS_ONE = 0.75  # instead, if it begins as only a Hindi definition does: "सूचक वह पदार्थ है जो ..."
 EXPLAINS = 0.08  # if it gives a reason and the question asks why
 FIGURES = 0.2  # times the share of the question's numbers in it, or in the worked example it belongs to
 # What share of the best sentence's worth another one needs: the next of the same paragraph, and any other. On the train
@@ -55,6 +56,9 @@ HINDI_WHAT_IS = re.compile(
     r"\b(?:kya (?:hai|hain|hota|hoti|hote)|kise k\w+|matlab|arth|paribhasha)\b",
     re.IGNORECASE,
 )
+AFTER_DEFINED = frozenset(
+    ["वह", "वे", "एक", "ऐसा", "ऐसी", "ऐसे", "किसी"]
+)  # what follows the word that a Hindi sentence defines
 HINDI_DEFINES = re.compile(r"(?:है|हैं|कहते हैं|कहलात[ाीे] (?:है|हैं))[।.]?$")
 WHY = re.compile(r"^\s*(?:why|y)\b|क्यों|\bky(?:on|un|u|o)\b", re.IGNORECASE)
 CHECKS = re.compile(
@@ -184,10 +188,10 @@ def _weigh(asked: _Asked, text: str, similar: Vectors | None) -> list[_Sentence]
     found = []
     numbered = [(line, sentence) for line, part in enumerate(text.splitlines()) for sentence in split(part)]
     for place, (line, sentence) in enumerate(numbered):
-        share, says_what = _of_hindi(asked, sentence) if in_devanagari(sentence) else _of_english(asked, sentence)
+        share, defining = _of_hindi(asked, sentence) if in_devanagari(sentence) else _of_english(asked, sentence)
         # A language that the embedding model cannot be given: the words decide.
         worth = GUESSED * share if similar is None else float(similar[place])
-        worth += TOPIC * share + (DEFINES if says_what else 0.0)
+        worth += TOPIC * share + defining
         worth += EXPLAINS if asked.why and REASON.search(sentence) else 0.0
         found.append(_Sentence(sentence, worth, line))
     return [_with_figures(asked, found, place) for place in range(len(found))] if asked.figures else found
@@ -206,19 +210,28 @@ def _with_figures(asked: _Asked, sentences: Sequence[_Sentence], place: int) -> 
     return replace(sentences[place], worth=sentences[place].worth + FIGURES * share)
 
 
-def _of_english(asked: _Asked, sentence: str) -> tuple[float, bool]:
-    """The share of what is asked about that a sentence names, and whether it says what the X of "What is X?" is."""
+def _of_english(asked: _Asked, sentence: str) -> tuple[float, float]:
+    """The share of what is asked about that a sentence names, and what it gains where it says what X is."""
     held = {stem(word) for word in words(sentence)}
-    return len(asked.about & held) / max(1, len(asked.about)), bool(asked.term) and _defines(sentence, asked.term)
+    defining = DEFINES if asked.term and _defines(sentence, asked.term) else 0.0
+    return len(asked.about & held) / max(1, len(asked.about)), defining
 
 
-def _of_hindi(asked: _Asked, sentence: str) -> tuple[float, bool]:
+def _of_hindi(asked: _Asked, sentence: str) -> tuple[float, float]:
     """The same of a sentence in Devanagari, which is compared by what its words sound like."""
     spoken = list(tokens(sentence))
     share = sum(not forms.isdisjoint(spoken) for forms in asked.forms) / max(1, len(asked.forms))
-    opening = frozenset(spoken[:OPENING])
-    opens = bool(asked.term) and all(not forms.isdisjoint(opening) for forms in asked.forms)
-    return share, opens and HINDI_DEFINES.search(sentence) is not None
+    if not asked.term:
+        return share, 0.0
+    length = len(asked.forms)
+    if _all_in(asked.forms, spoken[:length]) and AFTER_DEFINED & set(sentence.split()[length : length + 1]):
+        return share, IS_ONE
+    opens = _all_in(asked.forms, spoken[:OPENING])
+    return share, DEFINES if opens and HINDI_DEFINES.search(sentence) else 0.0
+
+
+def _all_in(forms: Sequence[frozenset[str]], spoken: Sequence[str]) -> bool:
+    return all(not word.isdisjoint(spoken) for word in forms)
 
 
 def _pick(sentences: Sequence[_Sentence], *, lists: bool) -> list[int]:

@@ -186,6 +186,17 @@ def test_the_example_with_the_numbers_asked_about_is_quoted(grounding: Grounding
         assert quote.text == example
 
 
+def test_a_hindi_sentence_that_begins_as_a_definition_is_the_best_of_those_that_define(
+    grounding: Grounding, make_passage: MakePassage
+) -> None:
+    asked = Question("सूचक किसे कहते हैं?", "indicator", True, (Term("सूचक", (next(iter(tokens("सूचक"))),)),))
+    definition = "सूचक वह पदार्थ है जो रंग बदलकर बताता है कि विलयन अम्लीय है या क्षारकीय।"
+    held = [make_passage(f"कुछ सूचक प्रयोगशाला में बनाए जाते हैं।\n{definition}", language="hi")]
+    quote = grounding.quote(asked, held)
+    assert quote is not None
+    assert quote.best == definition
+
+
 STEAM = (
     "Water boils at 100 degrees Celsius. Steam is water as a gas. It is not seen. Watt watched a kettle as a boy. "
     "His first engine was sold in 1776."
