@@ -48,6 +48,11 @@ def test_of_what_the_passages_do_not_hold_nothing_is_learned() -> None:
     assert borne_out(replace(ECHO, answer="It is a nymph of a Greek story.", facts=("nymph",))) is None
 
 
+def test_a_teachers_own_answer_without_listed_facts_stays() -> None:
+    taught = replace(ECHO, answer="Shout in a big empty hall and listen: that is an echo.", facts=())
+    assert borne_out(taught) == taught
+
+
 def test_what_the_tutor_says_of_itself_stays_and_no_refusal_is_learned() -> None:
     itself = replace(ECHO, kind=SELF, answer="I am a program.", passages=())
     assert borne_out(itself) == itself

@@ -25,11 +25,15 @@ def borne_out(example: Example) -> Example | None:
 
     Then the answer is the texts among them that hold its facts best, and the best others as far as it was as long. None
     where they hold none of its facts, and where the books do not answer: to tell that is the retrieval's, and a small
-    model that learns to refuses too much.
+    model that learns to refuses too much. An answer whose facts nobody listed, a teacher's own, stays as it is.
     """
     if example.kind == UNANSWERABLE:
         return None
-    if example.kind == SELF or set(content(example.answer)) <= set(content(" ".join(example.passages))):
+    if (
+        example.kind == SELF
+        or not example.facts
+        or set(content(example.answer)) <= set(content(" ".join(example.passages)))
+    ):
         return example
     texts = example.passages[:_LOOKED_AT]
     chosen = [places for count in range(1, _MOST + 1) for places in combinations(range(len(texts)), count)]
