@@ -90,7 +90,7 @@ class Grounding:
         language: str | None = None,
         words: int = GATHERED,
     ) -> list[str]:
-        """What of each passage bears on the question, best first: what a model is given. Arguments as for `quote`."""
+        """The sentences that bear on the question, best first: what a model is given. Arguments as for `quote`."""
         return gather(question, self._with_similarity(question, passages, vector), language, words=words)
 
     def answers(

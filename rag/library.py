@@ -233,7 +233,7 @@ class Library:
         return await self._run(choose)
 
     async def gather(self, question: str, passages: Sequence[Passage], *, language: str | None = None) -> list[str]:
-        """The sentences of the passages that bear on the question, a text a passage, best first."""
+        """The sentences of the passages that bear on the question, each with what it leans on, best first."""
 
         def choose() -> list[str]:
             read, vector = self._read(question)

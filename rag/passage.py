@@ -51,14 +51,13 @@ class Support:
 class Quote:
     """Sentences taken word for word from one passage, in their order in the book.
 
-    `best` is the one of them that answers best, and `worth` what it is worth (rag.quote). `confidence`, 0 to 1, is how
-    surely they hold the whole answer (rag.certainty); 0 until that is weighed. `other_sum` says that they are a worked
-    example with other numbers than those asked about: it shows the way, and its result is not the answer.
+    `worth` is what the one that answers best is worth (rag.quote). `confidence`, 0 to 1, is how surely they hold the
+    whole answer (rag.certainty); 0 until that is weighed. `other_sum` says that they are a worked example with other
+    numbers than those asked about: it shows the way, and its result is not the answer.
     """
 
     text: str
     passage: Passage
-    best: str = ""
     worth: float = 0.0
     confidence: float = 0.0
     other_sum: bool = False

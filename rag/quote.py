@@ -13,7 +13,7 @@ from rag.passage import Passage, Quote
 from rag.phonetic import in_devanagari
 from rag.question import DIGITS, Question
 from rag.sentences import split
-from rag.words import stem, topic, words
+from rag.words import lexicon, stem, topic, words
 
 LONGEST = 4  # sentences
 GATHERED = 80  # words
@@ -56,9 +56,8 @@ HINDI_WHAT_IS = re.compile(
     r"\b(?:kya (?:hai|hain|hota|hoti|hote)|kise k\w+|matlab|arth|paribhasha)\b",
     re.IGNORECASE,
 )
-AFTER_DEFINED = frozenset(
-    ["वह", "वे", "एक", "ऐसा", "ऐसी", "ऐसे", "किसी"]
-)  # what follows the word that a Hindi sentence defines
+# What follows the word that a Hindi sentence defines.
+AFTER_DEFINED = lexicon("वह वे एक ऐसा ऐसी ऐसे किसी")
 HINDI_DEFINES = re.compile(r"(?:है|हैं|कहते हैं|कहलात[ाीे] (?:है|हैं))[।.]?$")
 WHY = re.compile(r"^\s*(?:why|y)\b|क्यों|\bky(?:on|un|u|o)\b", re.IGNORECASE)
 CHECKS = re.compile(
@@ -111,21 +110,20 @@ def choose(
         picked = _pick(sentences, lists=not asked.term or asked.counts)
         if not picked:
             continue
-        chosen = max((sentences[n] for n in picked), key=lambda sentence: sentence.worth)
-        own = chosen.worth
+        own = max(sentences[n].worth for n in picked)
         worth = own + _standing(passage, place, spoken)
         if own >= QUOTABLE and (best is None or worth > best[0]):
-            best = worth, _quoted(asked, sentences, picked, passage, chosen)
+            best = worth, _quoted(asked, sentences, picked, passage, own)
     return best[1] if best else None
 
 
 def _quoted(
-    asked: _Asked, sentences: Sequence[_Sentence], picked: Sequence[int], passage: Passage, chosen: _Sentence
+    asked: _Asked, sentences: Sequence[_Sentence], picked: Sequence[int], passage: Passage, worth: float
 ) -> Quote:
     text = " ".join(sentences[n].text for n in picked)
     missing = len(asked.figures - figures(text))
     other_sum = EXAMPLE.match(text) is not None and missing > asked.checks
-    return Quote(text, passage, chosen.text, chosen.worth, other_sum=other_sum)
+    return Quote(text, passage, worth, other_sum=other_sum)
 
 
 def gather(

@@ -105,7 +105,7 @@ def test_what_leaves_out_most_of_what_the_book_says_does_not_answer(
     grounding: Grounding, make_passage: MakePassage, text: str, says: float, answers: bool
 ) -> None:
     best = "A trophic level is each step of a food chain."
-    quote = Quote(f"{best} Only a tenth of the energy reaches the next level.", make_passage(best), best)
+    quote = Quote(f"{best} Only a tenth of the energy reaches the next level.", make_passage(best))
     assert grounding.answers(plain("What is a trophic level?"), text, quote, says=says) is answers
 
 

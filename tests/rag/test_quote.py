@@ -191,11 +191,10 @@ def test_a_hindi_sentence_that_begins_as_a_definition_is_the_best_of_those_that_
 ) -> None:
     asked = Question("सूचक किसे कहते हैं?", "indicator", True, (Term("सूचक", (next(iter(tokens("सूचक"))),)),))
     definition = "सूचक वह पदार्थ है जो रंग बदलकर बताता है कि विलयन अम्लीय है या क्षारकीय।"
-    text = f"कुछ सूचक प्रयोगशाला में बनाए जाते हैं।\n{definition}"
-    held = [replace(make_passage(text), language="hi")]
-    quote = grounding.quote(asked, held)
+    texts = ("कुछ सूचक प्रयोगशाला में बनाए जाते हैं।", definition)
+    quote = grounding.quote(asked, [replace(make_passage(text), language="hi") for text in texts])
     assert quote is not None
-    assert quote.best == definition
+    assert quote.text == definition
 
 
 STEAM = (

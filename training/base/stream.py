@@ -111,9 +111,8 @@ class Stream(Dataset[Batch]):
         """Add grounded documents, long ones and short ones, until there is no room for another."""
         room = length
         while room > _AROUND + 4 * _SHORTEST:
-            longest = max(
-                _SHORTEST + 1, min(_LONGEST, length // 3, (room - _AROUND) // 2)
-            )  # in words, of about 1.5 tokens
+            fitting = (room - _AROUND) // 2  # in words, of about 1.5 tokens
+            longest = max(_SHORTEST + 1, min(_LONGEST, length // 3, fitting))
             ids, labels = render(self._tokenizer, self._maker.make(rng, rng.randint(_SHORTEST, longest)))
             if len(ids) > room:
                 return
